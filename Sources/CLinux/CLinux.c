@@ -1,0 +1,92 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+static int control(int epoll, int operation, int descriptor, uint32_t events, uint64_t data) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = events;
+    event.data.u64 = data;
+    return epoll_ctl(epoll, operation, descriptor, &event);
+}
+
+int clinux_epoll_ctl_add(int epoll, int descriptor, uint32_t events, uint64_t data) {
+    return control(epoll, EPOLL_CTL_ADD, descriptor, events, data);
+}
+
+int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t data) {
+    return control(epoll, EPOLL_CTL_MOD, descriptor, events, data);
+}
+
+int clinux_epoll_ctl_del(int epoll, int descriptor) {
+    return control(epoll, EPOLL_CTL_DEL, descriptor, 0, 0);
+}
+
+uint32_t clinux_epoll_event_mask(const struct epoll_event *event) { return event->events; }
+
+uint64_t clinux_epoll_event_data(const struct epoll_event *event) { return event->data.u64; }
+
+int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags) {
+    return accept4(descriptor, address, length, flags);
+}
+
+int clinux_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }
+
+int clinux_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, F_SETPIPE_SZ, bytes); }
+
+ssize_t clinux_splice(int from, int to, size_t length, unsigned int flags) {
+    return splice(from, NULL, to, NULL, length, flags);
+}
+
+int clinux_dup_cloexec(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }
+
+int clinux_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
+
+int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    int result = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+    if (result == 0) {
+        *pid = credentials.pid;
+        *uid = credentials.uid;
+        *gid = credentials.gid;
+    }
+    return result;
+}
+
+int clinux_set_nonblocking(int descriptor) {
+    int flags = fcntl(descriptor, F_GETFL);
+    return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
+}
+
+int clinux_usable_processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
+const uint32_t CLINUX_EPOLLIN = EPOLLIN;
+const uint32_t CLINUX_EPOLLOUT = EPOLLOUT;
+const uint32_t CLINUX_EPOLLRDHUP = EPOLLRDHUP;
+const uint32_t CLINUX_EPOLLHUP = EPOLLHUP;
+const uint32_t CLINUX_EPOLLERR = EPOLLERR;
+const uint32_t CLINUX_EPOLLET = EPOLLET;
+const int CLINUX_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
+const int CLINUX_EFD_CLOEXEC_NONBLOCK = EFD_CLOEXEC | EFD_NONBLOCK;
+const int CLINUX_SOCK_STREAM = SOCK_STREAM;
+const int CLINUX_SOCK_CLOEXEC_NONBLOCK = SOCK_CLOEXEC | SOCK_NONBLOCK;
+const int CLINUX_O_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
+const int CLINUX_MSG_NOSIGNAL = MSG_NOSIGNAL;
+const int CLINUX_SPLICE_FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+const int CLINUX_TCP_NODELAY = TCP_NODELAY;
+const int CLINUX_TCP_KEEPIDLE = TCP_KEEPIDLE;
+const int CLINUX_TCP_KEEPINTVL = TCP_KEEPINTVL;
+const int CLINUX_TCP_KEEPCNT = TCP_KEEPCNT;
+const int CLINUX_TCP_USER_TIMEOUT = TCP_USER_TIMEOUT;
+const int CLINUX_TCP_DEFER_ACCEPT = TCP_DEFER_ACCEPT;

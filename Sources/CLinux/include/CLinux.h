@@ -1,0 +1,56 @@
+/// The Linux calls and constants that Swift's Glibc module does not offer.
+///
+/// `_GNU_SOURCE` is defined in CLinux.c only: defined here it would change the prototypes that take a
+/// `struct sockaddr *` into transparent unions, which Swift cannot import.
+#ifndef FAIRLEAD_CLINUX_H
+#define FAIRLEAD_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+int clinux_epoll_ctl_add(int epoll, int descriptor, uint32_t events, uint64_t data);
+int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t data);
+int clinux_epoll_ctl_del(int epoll, int descriptor);
+uint32_t clinux_epoll_event_mask(const struct epoll_event *event);
+uint64_t clinux_epoll_event_data(const struct epoll_event *event);
+
+int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
+int clinux_pipe2(int descriptors[2], int flags);
+int clinux_set_pipe_size(int descriptor, int bytes);
+ssize_t clinux_splice(int from, int to, size_t length, unsigned int flags);
+int clinux_dup_cloexec(int descriptor);
+/// Binds the calling thread's name, at most 15 bytes (pthread_setname_np).
+int clinux_set_thread_name(const char *name);
+/// The peer's user and group over a unix socket (SO_PEERCRED).
+int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid);
+/// fcntl(F_GETFL) | O_NONBLOCK.
+int clinux_set_nonblocking(int descriptor);
+/// How many processors the process may run on (sched_getaffinity), or -1.
+int clinux_usable_processors(void);
+
+extern const uint32_t CLINUX_EPOLLIN;
+extern const uint32_t CLINUX_EPOLLOUT;
+extern const uint32_t CLINUX_EPOLLRDHUP;
+extern const uint32_t CLINUX_EPOLLHUP;
+extern const uint32_t CLINUX_EPOLLERR;
+extern const uint32_t CLINUX_EPOLLET;
+extern const int CLINUX_EPOLL_CLOEXEC;
+extern const int CLINUX_EFD_CLOEXEC_NONBLOCK;
+extern const int CLINUX_SOCK_STREAM;
+extern const int CLINUX_SOCK_CLOEXEC_NONBLOCK;
+extern const int CLINUX_O_CLOEXEC_NONBLOCK;
+extern const int CLINUX_MSG_NOSIGNAL;
+extern const int CLINUX_SPLICE_FLAGS;
+extern const int CLINUX_TCP_NODELAY;
+extern const int CLINUX_TCP_KEEPIDLE;
+extern const int CLINUX_TCP_KEEPINTVL;
+extern const int CLINUX_TCP_KEEPCNT;
+extern const int CLINUX_TCP_USER_TIMEOUT;
+extern const int CLINUX_TCP_DEFER_ACCEPT;
+
+#endif

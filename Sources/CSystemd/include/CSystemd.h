@@ -1,0 +1,6 @@
+#ifndef FAIRLEAD_CSYSTEMD_H
+#define FAIRLEAD_CSYSTEMD_H
+
+#include <systemd/sd-daemon.h>
+
+#endif

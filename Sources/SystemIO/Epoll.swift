@@ -1,0 +1,88 @@
+import CLinux
+import Glibc
+
+/// An epoll set (epoll(7)).
+package struct Epoll: ~Copyable, Sendable {
+    private let descriptor: OwnedDescriptor
+
+    /// What a descriptor is registered for, or what happened to it.
+    package struct Events: OptionSet, Sendable {
+        package let rawValue: UInt32
+        @inlinable
+        package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        /// EPOLLIN: there is something to read, or the stream has ended.
+        @inlinable package static var readable: Events { Events(rawValue: 0x001) }
+        /// EPOLLOUT: there is room to write, or a connect has ended.
+        @inlinable package static var writable: Events { Events(rawValue: 0x004) }
+        /// EPOLLERR: an error waits on the socket.
+        @inlinable package static var error: Events { Events(rawValue: 0x008) }
+        /// EPOLLHUP: both directions are shut.
+        @inlinable package static var hangUp: Events { Events(rawValue: 0x010) }
+        /// EPOLLRDHUP: the peer will send no more.
+        @inlinable package static var peerClosed: Events { Events(rawValue: 0x2000) }
+        /// EPOLLET: tell of changes once.
+        @inlinable package static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
+    }
+
+    /// A new, empty set (epoll_create1(2)).
+    package init() throws(Errno) {
+        let number = epoll_create1(CLINUX_EPOLL_CLOEXEC)
+        guard number >= 0 else { throw .current }
+        descriptor = OwnedDescriptor(owning: number)
+    }
+
+    /// Registers a descriptor; `token` comes back with each of its events. Closing the last duplicate unregisters it.
+    package func add(_ target: BorrowedDescriptor, _ events: Events, token: UInt64) throws(Errno) {
+        guard clinux_epoll_ctl_add(descriptor.rawValue, target, events.rawValue, token) == 0 else { throw .current }
+    }
+
+    /// Changes what a registered descriptor is watched for.
+    package func modify(_ target: BorrowedDescriptor, _ events: Events, token: UInt64) throws(Errno) {
+        guard clinux_epoll_ctl_mod(descriptor.rawValue, target, events.rawValue, token) == 0 else { throw .current }
+    }
+
+    /// Unregisters a descriptor.
+    package func remove(_ target: BorrowedDescriptor) throws(Errno) {
+        guard clinux_epoll_ctl_del(descriptor.rawValue, target) == 0 else { throw .current }
+    }
+
+    /// Waits for events (epoll_wait(2)).
+    ///
+    /// - Parameters:
+    ///   - buffer: Receives the events.
+    ///   - timeoutMilliseconds: 0 returns at once, -1 waits for ever.
+    /// - Returns: How many events were written; 0 after the timeout or a signal.
+    package func wait(into buffer: borrowing EventBuffer, timeoutMilliseconds: Int32) throws(Errno) -> Int {
+        let count = epoll_wait(descriptor.rawValue, buffer.storage, Int32(buffer.capacity), timeoutMilliseconds)
+        if count >= 0 { return Int(count) }
+        let error = Errno.current
+        if error == .interrupted { return 0 }
+        throw error
+    }
+
+    /// Room for the events of one wait, allocated once.
+    package struct EventBuffer: ~Copyable {
+        fileprivate let storage: UnsafeMutablePointer<epoll_event>
+        fileprivate let capacity: Int
+
+        /// Room for `capacity` events, at least 1.
+        package init(capacity: Int) {
+            precondition(capacity > 0)
+            self.capacity = capacity
+            storage = .allocate(capacity: capacity)
+            storage.initialize(repeating: epoll_event(), count: capacity)
+        }
+
+        deinit { storage.deallocate() }
+
+        /// The event at an index below what `wait` returned.
+        @inline(__always)
+        package subscript(index: Int) -> (events: Events, token: UInt64) {
+            precondition(index >= 0 && index < capacity)
+            return (
+                Events(rawValue: clinux_epoll_event_mask(storage + index)), clinux_epoll_event_data(storage + index)
+            )
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import CLinux
+import Glibc
+
+/// Small files, read and written whole.
+package enum File {
+    /// Reads a file.
+    ///
+    /// - Parameters:
+    ///   - path: The file.
+    ///   - limit: The most bytes that are read; a larger file is EFBIG.
+    package static func read(_ path: String, limit: Int = 16 << 20) throws(Errno) -> [UInt8] {
+        let number = open(path, O_RDONLY | O_CLOEXEC)
+        guard number >= 0 else { throw .current }
+        let descriptor = OwnedDescriptor(owning: number)
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = Glibc.read(descriptor.rawValue, &chunk, chunk.count)
+            if count == 0 { return bytes }
+            guard count > 0 else {
+                let error = Errno.current
+                if error == .interrupted { continue }
+                throw error
+            }
+            guard bytes.count + count <= limit else { throw Errno(rawValue: EFBIG) }
+            bytes += chunk[..<count]
+        }
+    }
+
+    /// Replaces a file as a whole: a reader sees the old content or the new, also after a crash (write, fsync, rename).
+    ///
+    /// - Parameters:
+    ///   - path: The file; its folder must exist.
+    ///   - bytes: The content.
+    ///   - mode: Permissions of the new file.
+    package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o644) throws(Errno) {
+        let temporary = "\(path).new-\(getpid())"
+        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard number >= 0 else { throw .current }
+        do throws(Errno) {
+            let descriptor = OwnedDescriptor(owning: number)
+            try writeAll(bytes, to: descriptor.rawValue)
+            guard fsync(descriptor.rawValue) == 0 else { throw .current }
+            guard rename(temporary, path) == 0 else { throw .current }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    /// Removes a file or socket. That it was not there is no error.
+    package static func remove(_ path: String) throws(Errno) {
+        guard unlink(path) == 0 else {
+            let error = Errno.current
+            if error == .noSuchFile { return }
+            throw error
+        }
+    }
+
+    /// Makes a folder and those above it; one that exists stays as it is.
+    package static func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(Errno) {
+        if mkdir(path, mode) == 0 { return }
+        let error = Errno.current
+        if error.rawValue == EEXIST { return }
+        guard error == .noSuchFile, let slash = path.dropFirst().lastIndex(of: "/") else { throw error }
+        try makeDirectory(String(path[..<slash]), mode: mode)
+        guard mkdir(path, mode) == 0 || Errno.current.rawValue == EEXIST else { throw .current }
+    }
+
+    /// Makes a folder of one's own with an unused name below TMPDIR or /tmp (mkdtemp(3)).
+    package static func makeTemporaryDirectory(prefix: String) throws(Errno) -> String {
+        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(parent)/\(prefix)XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw .current }
+        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to descriptor: BorrowedDescriptor) throws(Errno) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            guard count >= 0 else {
+                let error = Errno.current
+                if error == .interrupted { continue }
+                throw error
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import CLinux
+import Glibc
+
+/// One function a socket call. All sockets made here are close-on-exec and non-blocking.
+///
+/// EINTR is retried inside; EAGAIN is a value; everything else is an `Errno`.
+package enum Socket {
+    /// A TCP or unix stream socket of the address's family (socket(2)).
+    package static func stream(for address: SocketAddress) throws(Errno) -> OwnedDescriptor {
+        let descriptor = socket(address.family, CLINUX_SOCK_STREAM | CLINUX_SOCK_CLOEXEC_NONBLOCK, 0)
+        guard descriptor >= 0 else { throw .current }
+        return OwnedDescriptor(owning: descriptor)
+    }
+
+    /// bind(2). A unix path must not exist yet.
+    package static func bind(_ descriptor: BorrowedDescriptor, to address: SocketAddress) throws(Errno) {
+        guard address.withSockaddr({ Glibc.bind(descriptor, $0, $1) }) == 0 else { throw .current }
+    }
+
+    /// listen(2). The kernel caps the backlog at net.core.somaxconn.
+    package static func listen(_ descriptor: BorrowedDescriptor, backlog: Int32) throws(Errno) {
+        guard Glibc.listen(descriptor, backlog) == 0 else { throw .current }
+    }
+
+    /// How a non-blocking connect began.
+    package enum ConnectResult: Equatable, Sendable {
+        /// The connection stands already (loopback and unix sockets do that).
+        case connected
+        /// The descriptor becomes writable when the outcome is known; ask `pendingError`.
+        case inProgress
+        /// The connection failed at once.
+        case failed(Errno)
+    }
+
+    /// connect(2) on a non-blocking socket.
+    package static func connect(_ descriptor: BorrowedDescriptor, to address: SocketAddress) -> ConnectResult {
+        if address.withSockaddr({ Glibc.connect(descriptor, $0, $1) }) == 0 { return .connected }
+        switch Errno.current {
+        case .inProgress, .interrupted: return .inProgress
+        // A unix socket whose backlog is full answers EAGAIN and never connects later.
+        case let error: return .failed(error)
+        }
+    }
+
+    /// How an accept went.
+    package enum AcceptResult {
+        /// A new connection, close-on-exec and non-blocking, which the caller now owns, and the client's address.
+        case accepted(BorrowedDescriptor, SocketAddress)
+        /// The queue is empty.
+        case wouldBlock
+        /// No connection could be taken. ECONNABORTED never appears: that client is skipped.
+        case failed(Errno)
+    }
+
+    /// accept4(2): takes the next connection from a listener's queue.
+    package static func accept(_ listener: BorrowedDescriptor) -> AcceptResult {
+        while true {
+            var storage = sockaddr_storage()
+            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let descriptor = withUnsafeMutablePointer(to: &storage) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    clinux_accept4(listener, $0, &length, CLINUX_SOCK_CLOEXEC_NONBLOCK)
+                }
+            }
+            if descriptor >= 0 {
+                return .accepted(descriptor, SocketAddress(storage, length: length) ?? .unix(""))
+            }
+            switch Errno.current {
+            case .wouldBlock: return .wouldBlock
+            case .interrupted, .connectionAborted: continue
+            case let error: return .failed(error)
+            }
+        }
+    }
+
+    /// The error that waits on the socket, which this call clears (SO_ERROR). nil: none, so a pending connect succeeded.
+    package static func pendingError(_ descriptor: BorrowedDescriptor) -> Errno? {
+        var value: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &value, &length) == 0 else { return .current }
+        return value == 0 ? nil : Errno(rawValue: value)
+    }
+
+    /// recv(2) into the buffer.
+    @inline(__always)
+    package static func receive(_ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer) -> IOResult
+    {
+        while true {
+            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+            if count >= 0 { return .moved(count) }
+            switch Errno.current {
+            case .wouldBlock: return .wouldBlock
+            case .interrupted: continue
+            case let error: return .failed(error)
+            }
+        }
+    }
+
+    /// send(2) with MSG_NOSIGNAL: a peer that reads no more is EPIPE, not a signal.
+    @inline(__always)
+    package static func send(_ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer) -> IOResult {
+        while true {
+            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, CLINUX_MSG_NOSIGNAL)
+            if count >= 0 { return .moved(count) }
+            switch Errno.current {
+            case .wouldBlock: return .wouldBlock
+            case .interrupted: continue
+            case let error: return .failed(error)
+            }
+        }
+    }
+
+    /// shutdown(2) of the sending side: the peer reads what was sent and then the end of the stream.
+    ///
+    /// ENOTCONN is no error: the peer has reset the connection, which the next read will tell.
+    package static func shutdownSend(_ descriptor: BorrowedDescriptor) {
+        _ = shutdown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// shutdown(2) of both sides. Works for every duplicate of the descriptor, in this process or another.
+    package static func shutdownBoth(_ descriptor: BorrowedDescriptor) {
+        _ = shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    /// Makes the next close send RST and drop what is unsent (SO_LINGER with zero seconds).
+    package static func resetOnClose(_ descriptor: BorrowedDescriptor) {
+        var value = linger(l_onoff: 1, l_linger: 0)
+        _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// The local address of the socket (getsockname(2)): tells the port after a bind to port 0.
+    package static func localAddress(_ descriptor: BorrowedDescriptor) throws(Errno) -> SocketAddress {
+        try address(descriptor, getsockname)
+    }
+
+    /// The peer's address (getpeername(2)).
+    package static func peerAddress(_ descriptor: BorrowedDescriptor) throws(Errno) -> SocketAddress {
+        try address(descriptor, getpeername)
+    }
+
+    private static func address(
+        _ descriptor: BorrowedDescriptor,
+        _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) throws(Errno) -> SocketAddress {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutablePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { call(descriptor, $0, &length) }
+        }
+        guard result == 0 else { throw .current }
+        guard let address = SocketAddress(storage, length: length) else { throw .invalidArgument }
+        return address
+    }
+
+    /// The process, user and group at the other end of a unix socket when it connected (SO_PEERCRED).
+    package static func peerCredentials(
+        _ descriptor: BorrowedDescriptor
+    ) throws(Errno) -> (process: Int32, user: UInt32, group: UInt32) {
+        var (process, user, group): (pid_t, uid_t, gid_t) = (0, 0, 0)
+        guard clinux_peer_credentials(descriptor, &process, &user, &group) == 0 else { throw .current }
+        return (process, user, group)
+    }
+}
