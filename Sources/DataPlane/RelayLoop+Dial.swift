@@ -1,0 +1,391 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+// Finding a backend that answers.
+//
+//   time  0        the first choice is dialled; the client's bytes wait in its socket
+//         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
+//         stagger  not connected: the next choice is dialled too; the first to connect wins
+//         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
+//         timeout  nothing has connected: the client is reset
+//         firstByteTimeout  nothing has answered, or the client said nothing: it is reset
+//
+// Bytes that are no whole ClientHello and may have an effect go to one backend only: the first that connects.
+
+extension RelayLoop {
+    /// How long a connect may take when no backend is known to serve: 100 ms. The client hears of it at once instead of
+    /// hanging, and a backend that has just come back still gets its chance.
+    private static var lastResortConnectTimeout: UInt64 { 100_000_000 }
+    /// A backend's failures are told to the control plane at most this often by one worker: every 20 ms.
+    private static var evidenceInterval: UInt64 { 20_000_000 }
+
+    // MARK: Starting
+
+    /// Begins the search for a connection that was just accepted.
+    mutating func startDialing(_ slot: Int) {
+        let connection = table[slot]
+        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return end(slot, .reset) }
+        let position: Int32
+        if let vacant = vacantDials.popLast() {
+            position = vacant
+        } else {
+            dials.append(Dial())
+            position = Int32(dials.count - 1)
+        }
+        connection.pointee.dial = position
+        let dial = dials[Int(position)]
+        dial.giveUpAt = now + frontend.connectTimeout
+        dial.answerBy = now + frontend.firstByteTimeout
+        dialNext(slot)
+        settle(slot)
+    }
+
+    /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once.
+    private mutating func dialNext(_ slot: Int) {
+        let connection = table[slot]
+        let dial = dials[Int(connection.pointee.dial)]
+        dial.nextAttemptAt = .max
+        repeat {
+            guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
+            guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
+                dial.isExhausted = true
+                return
+            }
+            attempt(slot, dial, index)
+        } while dial.attempts.isEmpty || dial.isLastResort
+    }
+
+    /// The next choice that has not been tried; nil when there is none.
+    private mutating func pickBackend(_ slot: Int, _ dial: Dial) -> Int32? {
+        let connection = table[slot]
+        let position = Int(connection.pointee.frontend)
+        guard var frontend = frontends[position] else { return nil }
+        // Out of the array, so that picking changes the selector in place instead of copying its storage.
+        frontends[position] = nil
+        defer { frontends[position] = frontend }
+        while true {
+            let member = frontend.selector.pick(
+                from: frontend.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
+                activeConnections: { id in
+                    guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return 0 }
+                    return backend.endpoint.statistics.active.load(ordering: .relaxed)
+                })
+            guard let member else { return nil }
+            if dial.tried.isEmpty, frontend.pool.snapshot.isLastResort(member.id) {
+                dial.isLastResort = true
+                dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
+                dial.answerBy = min(dial.answerBy, now + frontend.firstByte)
+            }
+            dial.tried.append(member.id)
+            if let index = backendIndices[member.id.rawValue] { return index }
+        }
+    }
+
+    /// Begins a connect. What fails at once is counted and leaves no attempt behind.
+    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) {
+        guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
+            return
+        }
+        let descriptor: BorrowedDescriptor
+        do throws(Errno) {
+            descriptor = try Socket.stream(for: backend.endpoint.address).take()
+        } catch {
+            // No descriptor left: that is this host's trouble, not the backend's.
+            dial.isExhausted = true
+            return
+        }
+        for option in frontend.socketOptions { try? option.set(on: descriptor) }
+        var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
+        dial.nextRole += 1
+        switch Socket.connect(descriptor, to: backend.endpoint.address) {
+        case .failed(let error):
+            closeDescriptor(descriptor)
+            dialFailed(index, .connect(error))
+            return
+        case .connected:
+            attempt.isConnected = true
+        case .inProgress:
+            dial.nextAttemptAt = now + frontend.stagger
+        }
+        guard register(descriptor, slot, role: attempt.role) else {
+            closeDescriptor(descriptor)
+            dial.isExhausted = true
+            return
+        }
+        backends[Int(index)]?.connectionCount += 1
+        backend.endpoint.statistics.active.add(1, ordering: .relaxed)
+        dial.attempts.append(attempt)
+        if attempt.isConnected { connected(slot, dial, dial.attempts.count - 1) }
+    }
+
+    // MARK: Events
+
+    /// An edge on the client's socket or on one of the attempts.
+    mutating func dialEvent(_ slot: Int, role: UInt8, _ events: Epoll.Events) {
+        let connection = table[slot]
+        let dial = dials[Int(connection.pointee.dial)]
+        if role == EventToken.client {
+            clientEvent(slot, dial, events)
+        } else if let position = dial.attempts.firstIndex(where: { $0.role == role }) {
+            attemptEvent(slot, dial, position, events)
+        }
+        settle(slot)
+    }
+
+    private mutating func clientEvent(_ slot: Int, _ dial: Dial, _ events: Epoll.Events) {
+        let connection = table[slot]
+        if !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) {
+            connection.pointee.sides[0].isReadable = true
+        }
+        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) {
+            connection.pointee.sides[0].peerClosed = true
+        }
+        sendFlight(slot, dial)
+    }
+
+    private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
+        if !dial.attempts[position].isConnected {
+            if let error = Socket.pendingError(dial.attempts[position].descriptor) {
+                return attemptFailed(slot, dial, position, .connect(error))
+            }
+            // An edge of the registration itself, before the connect has ended.
+            guard events.contains(.writable) else { return }
+            connected(slot, dial, position)
+        }
+        if events.contains(.writable) { dial.attempts[position].isWritable = true }
+        guard !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) else {
+            return sendFlight(slot, dial)
+        }
+        switch Socket.receive(dial.attempts[position].descriptor, into: buffer) {
+        case .moved(0): attemptFailed(slot, dial, position, .closed)
+        case .moved(let count): bind(slot, dial, position, answer: count, events)
+        case .wouldBlock: sendFlight(slot, dial)
+        case .failed(let error): attemptFailed(slot, dial, position, .connect(error))
+        }
+    }
+
+    /// The attempt's connect has succeeded: those that are still connecting have lost.
+    private mutating func connected(_ slot: Int, _ dial: Dial, _ position: Int) {
+        dial.attempts[position].isConnected = true
+        let attempt = dial.attempts[position]
+        let duration = now - attempt.startedAt
+        if let row = backends[Int(attempt.backend)]?.row {
+            row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
+            row.add(BackendCounter.connectNanoseconds.rawValue, duration)
+        }
+        dial.giveUpAt = .max
+        dial.nextAttemptAt = .max
+        for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
+            closeAttempt(dial, other)
+        }
+    }
+
+    // MARK: The first flight
+
+    /// Reads what the client has sent and passes it on to every backend that has connected.
+    private mutating func sendFlight(_ slot: Int, _ dial: Dial) {
+        guard readFlight(slot, dial) else { return }
+        var position = 0
+        while position < dial.attempts.count {
+            let attempt = dial.attempts[position]
+            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes else {
+                position += 1
+                continue
+            }
+            switch Socket.send(
+                attempt.descriptor, UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+            {
+            case .moved(let count):
+                dial.attempts[position].sentBytes += count
+                if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
+            case .wouldBlock:
+                dial.attempts[position].isWritable = false
+            case .failed:
+                // The read that follows tells why; without one, the backend has closed.
+                attemptFailed(slot, dial, position, .closed)
+                position = 0  // the attempts have moved
+                continue
+            }
+            position += 1
+        }
+        if dial.hello == .opaque, let position = dial.attempts.firstIndex(where: \.isConnected) {
+            if let frontend = frontends[Int(table[slot].pointee.frontend)] {
+                frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
+            }
+            bind(slot, dial, position, answer: 0, [])
+        } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
+            let frontend = frontends[Int(table[slot].pointee.frontend)],
+            dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
+        {
+            dial.nextAttemptAt = now + frontend.firstByte
+        }
+    }
+
+    /// Reads the client's first bytes, once some backend could take them. False when the client is gone.
+    private mutating func readFlight(_ slot: Int, _ dial: Dial) -> Bool {
+        let connection = table[slot]
+        // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
+        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else { return true }
+        while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
+            let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
+            guard !room.isEmpty else {
+                dial.hello = .opaque
+                break
+            }
+            switch Socket.receive(connection.pointee.sides[0].descriptor, into: room) {
+            case .moved(0):
+                connection.pointee.sides[0].hasEnded = true
+                // A client that ends without a whole hello wants nothing: a port scan or a bare health check.
+                if dial.flightBytes == 0 {
+                    abandon(slot, .clientClosedEarly)
+                    return false
+                }
+                dial.hello = .opaque
+            case .moved(let count):
+                dial.flightBytes += count
+                connection.pointee.lastActivity = now
+                if count < room.count, !connection.pointee.sides[0].peerClosed {
+                    connection.pointee.sides[0].isReadable = false
+                }
+                dial.hello = ClientHello(scanning: dial.sentFlight)
+                if case .replayable(let traffic) = dial.hello { connection.pointee.traffic = traffic }
+            case .wouldBlock:
+                connection.pointee.sides[0].isReadable = false
+            case .failed:
+                abandon(slot, .clientClosedEarly)
+                return false
+            }
+        }
+        // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone.
+        if connection.pointee.sides[0].peerClosed, Socket.pendingError(connection.pointee.sides[0].descriptor) != nil {
+            abandon(slot, .clientClosedEarly)
+            return false
+        }
+        return true
+    }
+
+    // MARK: Failure
+
+    /// An attempt has ended without a byte from its backend.
+    mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
+        let attempt = dial.attempts[position]
+        closeAttempt(dial, position)
+        dialFailed(attempt.backend, failure)
+        noteReplay(slot, dial, after: attempt)
+        dialNext(slot)
+    }
+
+    /// Counts that the first bytes go to another backend after this one had them.
+    private func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
+        guard attempt.sentBytes > 0, !dial.isReplayed, !dial.isExhausted else { return }
+        dial.isReplayed = true
+        backends[Int(attempt.backend)]?.row.add(BackendCounter.replays.rawValue, 1)
+        frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
+    }
+
+    /// Counts a failure and tells the control plane.
+    private mutating func dialFailed(_ index: Int32, _ failure: DialFailure) {
+        guard let backend = backends[Int(index)] else { return }
+        backend.row.add(BackendCounter.dialFailures.rawValue, 1)
+        guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
+        backends[Int(index)]?.lastEvidenceAt = now
+        events.dialFailed(backend: backend.endpoint.id, failure)
+    }
+
+    /// Closes an attempt's socket and forgets it. A reset rather than an orderly end: a backend that has got the
+    /// ClientHello should not go on with it.
+    private mutating func closeAttempt(_ dial: Dial, _ position: Int) {
+        let attempt = dial.attempts.remove(at: position)
+        reset(attempt.descriptor)
+        releaseBackend(attempt.backend)
+    }
+
+    /// Ends a search without a result.
+    private mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
+        frontends[Int(table[slot].pointee.frontend)]?.row.add(counter.rawValue, 1)
+        end(slot, .reset)
+    }
+
+    /// Closes all attempts and gives the dial back; for a connection that ends while dialing.
+    mutating func discardDial(_ slot: Int) {
+        let position = table[slot].pointee.dial
+        guard position >= 0 else { return }
+        let dial = dials[Int(position)]
+        while !dial.attempts.isEmpty { closeAttempt(dial, dial.attempts.count - 1) }
+        dial.recycle()
+        vacantDials.append(position)
+        table[slot].pointee.dial = -1
+    }
+
+    // MARK: Time
+
+    /// Arms the timer for what comes next, or gives up when nothing can come.
+    mutating func settle(_ slot: Int) {
+        let connection = table[slot]
+        guard connection.pointee.state == .dialing else { return }
+        let dial = dials[Int(connection.pointee.dial)]
+        if dial.attempts.isEmpty, dial.isExhausted { return abandon(slot, .unanswered) }
+        timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, dial.answerBy))
+    }
+
+    mutating func dialTimerFired(_ slot: Int) {
+        let dial = dials[Int(table[slot].pointee.dial)]
+        if now >= dial.answerBy {
+            let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
+            if !clientWasSilent { for attempt in dial.attempts { dialFailed(attempt.backend, .silent) } }
+            return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
+        }
+        if now >= dial.giveUpAt {
+            for attempt in dial.attempts { dialFailed(attempt.backend, .connect(.timedOut)) }
+            return abandon(slot, .unanswered)
+        }
+        if now >= dial.nextAttemptAt {
+            for position in dial.attempts.indices where !dial.attempts[position].isSuspect {
+                let attempt = dial.attempts[position]
+                dial.attempts[position].isSuspect = true
+                dialFailed(attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
+                noteReplay(slot, dial, after: attempt)
+            }
+            dialNext(slot)
+            if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }
+        }
+        settle(slot)
+    }
+
+    // MARK: Success
+
+    /// Binds the client to the backend of an attempt and goes over to relaying.
+    ///
+    /// - Parameters:
+    ///   - count: Bytes of the backend's answer that are in the worker's buffer.
+    ///   - events: What the edge that brought them said.
+    private mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
+        let connection = table[slot]
+        let attempt = dial.attempts.remove(at: position)
+        let peerClosed = !events.isDisjoint(with: [.peerClosed, .hangUp, .error])
+        connection.pointee.state = .relaying
+        connection.pointee.backend = attempt.backend
+        connection.pointee.backendRole = attempt.role
+        connection.pointee.lastActivity = now
+        connection.pointee.sides[1] = Side(
+            descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
+            isWritable: attempt.isWritable, peerClosed: peerClosed)
+        connection.pointee.flows[0].bytes = UInt64(dial.flightBytes)
+        connection.pointee.flows[0].remainder.keep(
+            UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+        if let backend = backends[Int(attempt.backend)] {
+            backend.row.add(BackendCounter.connections.rawValue, 1)
+            backend.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
+        }
+        discardDial(slot)
+        timers.disarm(slot)
+        armIdleTimer(slot)
+        if count > 0 {
+            let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            countBytes(connection, .downstream, count)
+            guard deliver(slot, .downstream, answer) else { return }
+        }
+        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
+    }
+}
