@@ -23,8 +23,10 @@ package struct Selector: Sendable {
 
     /// A selector that has picked nothing yet.
     ///
-    /// - Parameter seed: Any number. Selectors with different seeds begin at different places of the cycle, so that several
-    ///   workers do not all send their first connection to the same backend.
+    /// - Parameters:
+    ///   - algorithm: How it spreads connections.
+    ///   - seed: Any number. Selectors with different seeds begin at different places of the cycle, so that several
+    ///     workers do not all send their first connection to the same backend.
     package init(algorithm: Algorithm, seed: UInt64) {
         self.algorithm = algorithm
         self.seed = seed

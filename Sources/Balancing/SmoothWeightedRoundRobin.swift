@@ -16,7 +16,7 @@ struct SmoothWeightedRoundRobin: Sendable {
 
     /// Picks one of a tier's members that `isCandidate` accepts; the others' credit stays as it is.
     ///
-    /// - Parameter isCandidate: Takes an index into the tier and the member's position. It must accept at least one.
+    /// `isCandidate` takes an index into the tier and the member's position. It must accept at least one.
     @inline(__always)
     mutating func pick(from tier: PoolSnapshot.TierMembers, where isCandidate: (Int, Int) -> Bool) -> Int {
         var best = -1
