@@ -93,11 +93,13 @@ struct RelayLoop: ~Copyable {
 
     /// - Throws: EMFILE, ENFILE or ENOMEM.
     init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) throws(Errno) {
+        let epoll = try Epoll()
+        try epoll.add(mailbox.descriptor, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
         self.index = index
         self.limits = limits
         self.mailbox = mailbox
         self.events = events
-        epoll = try Epoll()
+        self.epoll = epoll
         eventBuffer = Epoll.EventBuffer(capacity: 512)
         now = MonotonicClock.nanoseconds()
         let capacity = min(max(limits.connectionsPerWorker, 16), EventToken.slotLimit)
@@ -107,7 +109,6 @@ struct RelayLoop: ~Copyable {
         buffer = .allocate(byteCount: limits.bufferBytes, alignment: 4096)
         runQueue.reserveCapacity(256)
         runningQueue.reserveCapacity(256)
-        try epoll.add(mailbox.descriptor, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
     }
 
     deinit { buffer.deallocate() }

@@ -1,4 +1,3 @@
-package import Balancing
 import Synchronization
 import SystemIO
 
