@@ -80,7 +80,6 @@ package struct BackendStatus: Codable, Equatable, Sendable {
             self.failedChecks = failedChecks
         }
 
-    
         /// Writes every key, null where there is no value.
         package func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)

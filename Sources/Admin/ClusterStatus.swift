@@ -50,7 +50,6 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
             self.latencySeconds = latencySeconds
         }
 
-    
         /// Writes every key, null where there is no value.
         package func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)

@@ -58,6 +58,7 @@ package struct PrometheusRenderer: Sendable {
     /// - Parameters:
     ///   - input: State and counters.
     ///   - process: Use of resources; nil leaves those metrics out.
+    /// - Returns: The text in UTF-8.
     package static func render(_ input: MetricsInput, process: ProcessStatistics?) -> [UInt8] {
         let families =
             frontends(input.status.frontends) + backendStates(input.status.frontends)
@@ -215,8 +216,9 @@ package struct PrometheusRenderer: Sendable {
     }
 
     private static func process(_ process: ProcessStatistics?, status: Status) -> [MetricFamily] {
-        func one(_ name: String, _ kind: MetricFamily.Kind, _ help: String, _ value: MetricFamily.Value?) -> MetricFamily
-        {
+        func one(
+            _ name: String, _ kind: MetricFamily.Kind, _ help: String, _ value: MetricFamily.Value?
+        ) -> MetricFamily {
             MetricFamily(name, kind, help: help, samples: value.map { [Sample([], $0)] } ?? [])
         }
         return [

@@ -1,0 +1,132 @@
+package import Logging
+import SecureHTTP
+package import SystemIO
+
+/// Why the admin port could not be opened: what, why, and what to do.
+package enum AdminServerError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The address could not be listened on.
+    case listen(SocketAddress, Errno)
+    /// Another process listens on the socket.
+    case socketInUse(String)
+    /// Something that is not a socket stands at the path.
+    case notASocket(String)
+    /// The path does not fit into a socket address; the limit is in bytes.
+    case socketPathTooLong(String, limit: Int)
+
+    /// One sentence for the operator, which names the field to change.
+    package var description: String {
+        switch self {
+        case .listen(.unix(let path), let error):
+            "cannot listen on admin.socket \(path): \(error); its folder must exist and be writable"
+        case .listen(let address, .addressInUse):
+            "cannot listen on admin.listen \(address): another process has the address; stop it or choose another port"
+        case .listen(let address, let error):
+            "cannot listen on admin.listen \(address): \(error)"
+        case .socketInUse(let path):
+            "another process listens on admin.socket \(path); stop it or choose another path"
+        case .notASocket(let path):
+            "admin.socket \(path) is a file that is not a socket; remove it or choose another path"
+        case .socketPathTooLong(let path, let limit):
+            "admin.socket \(path) is longer than the \(limit) bytes that a socket's path may have; choose a shorter one"
+        }
+    }
+}
+
+/// The admin port: HTTP over TCP for reading, and over a unix socket also for writing.
+package final class AdminServer: Sendable {
+    /// Enough for people, Prometheus and health checkers; more would only be a leak on somebody's side.
+    private static let limits = HTTPServer.Limits(
+        connections: 64, headerBytes: 8192, bodyBytes: 4096, requestTimeout: .seconds(10), idleTimeout: .seconds(60))
+
+    /// Owner and group: the group may read the status without root.
+    private static let socketMode: UInt32 = 0o660
+
+    /// Where it listens over TCP, with the port that the kernel chose; nil when it does not.
+    package var tcpAddress: SocketAddress? { tcp?.address }
+    /// The unix socket's path; nil when there is none.
+    package let unixPath: String?
+
+    private let tcp: HTTPServer?
+    private let unix: HTTPServer?
+    private let logger: Logger
+
+    /// Listens and serves.
+    ///
+    /// - Parameters:
+    ///   - tcpAddress: Where to listen for readers; nil for nowhere.
+    ///   - unixPath: Path of the socket; nil for none. A socket that a dead process has left is replaced.
+    ///   - source: Where answers come from.
+    ///   - logger: Takes one line at the start.
+    /// - Throws: `AdminServerError` when an address or the path cannot be used; then nothing is left listening.
+    package init(
+        tcp tcpAddress: SocketAddress?, unixPath: String?, source: any AdminSource, logger: Logger
+    ) throws(AdminServerError) {
+        let router = AdminRouter(source: source, unixPath: unixPath)
+        self.unixPath = unixPath
+        self.logger = logger
+        unix = try unixPath.map { path throws(AdminServerError) in try Self.serveUnix(path, router) }
+        do throws(AdminServerError) {
+            tcp = try tcpAddress.map { address throws(AdminServerError) in
+                try Self.serve(address) { await router.respond(to: $0, over: .tcp) }
+            }
+        } catch {
+            unix?.stop()
+            Self.removeSocket(unixPath, logger)
+            throw error
+        }
+        let places = [tcp.map { "http://\($0.address)" }, unixPath.map { "unix:\($0)" }].compactMap(\.self)
+        if !places.isEmpty { logger.info("admin port listens on \(places.joined(separator: " and "))") }
+    }
+
+    /// Stops listening, closes all connections and removes the socket's file. Returns at once; any thread.
+    package func stop() {
+        // The file goes first: whoever finds it must find a listener too.
+        Self.removeSocket(unixPath, logger)
+        tcp?.stop()
+        unix?.stop()
+    }
+
+    private static func serveUnix(_ path: String, _ router: AdminRouter) throws(AdminServerError) -> HTTPServer {
+        // A longer path would be cut by the kernel's structure and another file would be bound.
+        guard path.utf8.count <= UnixSocketFile.maximumPathLength else {
+            throw .socketPathTooLong(path, limit: UnixSocketFile.maximumPathLength)
+        }
+        let occupant: UnixSocketFile.Occupant
+        do throws(Errno) {
+            occupant = try UnixSocketFile.occupant(of: path)
+            if occupant == .staleSocket { try File.remove(path) }
+        } catch {
+            throw .listen(.unix(path), error)
+        }
+        if occupant == .liveSocket { throw .socketInUse(path) }
+        if occupant == .otherFile { throw .notASocket(path) }
+        let server = try serve(.unix(path)) { await router.respond(to: $0, over: .unix) }
+        do throws(Errno) {
+            // Until here the umask decides. It never gives the group more than this does, unless it is 0.
+            try UnixSocketFile.setPermissions(path, mode: socketMode)
+        } catch {
+            server.stop()
+            throw .listen(.unix(path), error)
+        }
+        return server
+    }
+
+    private static func serve(
+        _ address: SocketAddress, handler: @escaping HTTPServer.Handler
+    ) throws(AdminServerError) -> HTTPServer {
+        do throws(Errno) {
+            return try HTTPServer(listen: address, limits: limits, handler: handler)
+        } catch {
+            throw .listen(address, error)
+        }
+    }
+
+    private static func removeSocket(_ path: String?, _ logger: Logger) {
+        guard let path else { return }
+        do throws(Errno) {
+            try File.remove(path)
+        } catch {
+            logger.warning("cannot remove admin.socket \(path): \(error)")
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/// Where the admin port gets its answers. Called from any task, many at a time; must not block its thread.
+package protocol AdminSource: Sendable {
+    /// All that is known now.
+    func status() async -> Status
+    /// The status with what `/metrics` needs beyond it.
+    func metrics() async -> MetricsInput
+    /// Whether the workers of the data plane turn; what `/livez` answers.
+    func isLive() async -> Bool
+    /// Takes a backend out of use for new connections, or puts it back.
+    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError)
+    /// Sets a backend's weight, 0 to 256; 0 gives the backend nothing while another is usable.
+    func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError)
+}
+
+/// Why a write did not happen.
+package enum AdminWriteError: Error, Equatable, Sendable {
+    /// No frontend has that name. The known names help with the next try.
+    case unknownFrontend(String, known: [String])
+    /// The frontend has no backend of that name.
+    case unknownBackend(String, frontend: String, known: [String])
+    /// It exists, but the change is not possible now, for this reason.
+    case rejected(String)
+}
+
+extension AdminWriteError: CustomStringConvertible {
+    /// What was wrong and what would work, in one sentence.
+    package var description: String {
+        switch self {
+        case .unknownFrontend(let name, let known):
+            "no frontend is named \"\(printable(name))\"; there is: \(known.joined(separator: ", "))"
+        case .unknownBackend(let name, let frontend, let known):
+            "frontend \(frontend) has no backend named \"\(printable(name))\"; it has: \(known.joined(separator: ", "))"
+        case .rejected(let reason): reason
+        }
+    }
+}
+
+/// Text for a terminal or a log: control characters, which could move a cursor or forge a line, become `?`.
+/// At most `limit` scalars are kept.
+func printable(_ text: String, limit: Int = 256) -> String {
+    var result = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars.prefix(limit) {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: result.append("?")
+        default: result.append(scalar)
+        }
+    }
+    return String(result)
+}
