@@ -52,6 +52,7 @@ final class Channel: @unchecked Sendable {
     private var writerRuns = false
     private var uncancelledSources = 0
 
+    private var descriptorClosed: (() -> Void)?
     private var isConnecting = false
     private var isClosed = false
     private var hasEnded = false
@@ -117,14 +118,6 @@ final class Channel: @unchecked Sendable {
         flush()
     }
 
-    /// Sends bytes as they are, around TLS: an answer to a client that does not speak it.
-    func writeUnencrypted(_ bytes: [UInt8]) {
-        dispatchPrecondition(condition: .onQueue(queue))
-        guard !isClosed, !hasFailed, broken == nil else { return }
-        unsent += bytes
-        flush()
-    }
-
     /// Ends the sending side after what is unsent; the peer reads it and then the end.
     func finishSending() {
         dispatchPrecondition(condition: .onQueue(queue))
@@ -143,10 +136,15 @@ final class Channel: @unchecked Sendable {
         armReader()
     }
 
-    /// Closes the connection; no event follows. With `reset` the peer gets RST.
-    func close(reset: Bool = false) {
+    /// Closes the connection; no event follows.
+    ///
+    /// - Parameters:
+    ///   - reset: Whether the peer gets RST.
+    ///   - completion: Runs on the queue once the descriptor is closed. Not called when `close` was called before.
+    func close(reset: Bool = false, completion: (() -> Void)? = nil) {
         dispatchPrecondition(condition: .onQueue(queue))
         guard !isClosed else { return }
+        descriptorClosed = completion
         if reset {
             Socket.resetOnClose(descriptor)
         } else if broken == nil, !sendsEnd, !isConnecting, !hasUnsent, let session {
@@ -324,7 +322,7 @@ final class Channel: @unchecked Sendable {
     }
 
     private func cancelSources() {
-        guard uncancelledSources > 0 else { return closeDescriptor(descriptor) }
+        guard uncancelledSources > 0 else { return finishClose() }
         reader?.cancel()
         writer?.cancel()
         // A suspended source delivers nothing, not even its cancellation.
@@ -337,6 +335,12 @@ final class Channel: @unchecked Sendable {
         guard uncancelledSources == 0 else { return }
         reader = nil
         writer = nil
+        finishClose()
+    }
+
+    private func finishClose() {
         closeDescriptor(descriptor)
+        descriptorClosed?()
+        descriptorClosed = nil
     }
 }
