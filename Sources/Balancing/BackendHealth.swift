@@ -62,6 +62,8 @@ package struct BackendHealth: Sendable {
     /// Outcomes of one kind in a row.
     private var runs = Runs()
     private var hasDoubt = false
+    /// The reason without its count, which would make it another reason at every probe.
+    private var cause = ""
 
     private struct Runs: Hashable, Sendable {
         /// The server answered, with whatever shows that it serves.
@@ -123,7 +125,7 @@ package struct BackendHealth: Sendable {
             return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
         case .untrusted(let reason):
             runs.addBad(silence: false)
-            return enter(.down, "certificate: \(reason)", .keep, at: instant)
+            return enter(.down, "certificate: \(reason)", at: instant)
         case .failed(let kind, let reason):
             return observeFailure(kind, reason: reason, at: instant, context)
         }
@@ -184,22 +186,21 @@ extension BackendHealth {
         let slowReason = "slow: ready only after \(latency.inMilliseconds)"
         switch state {
         case .unknown:
-            return enter(.up, "ready at the first probe that succeeded", .keep, at: instant)
+            return enter(.up, "ready at the first probe that succeeded", at: instant)
         case .up:
             guard runs.slow >= policy.fall else { return nil }
-            return enter(.degraded, "\(slowReason), \(times(runs.slow))", .keep, at: instant)
+            return enter(.degraded, slowReason, times: runs.slow, at: instant)
         case .degraded:
             guard runs.fast >= policy.rise else {
                 // Whatever it was that degraded it, slowness is the reason by now.
-                if runs.slow >= policy.fall { reason = slowReason }
-                return nil
+                return runs.slow >= policy.fall ? enter(.degraded, slowReason, at: instant) : nil
             }
-            return enter(.up, "ready, \(times(runs.fast))", .keep, at: instant)
+            return enter(.up, "ready", times: runs.fast, at: instant)
         case .draining, .down:
             guard let reason = reasonToReturn("ready", context) else { return nil }
             return isSlow
-                ? enter(.degraded, "\(reason), but \(slowReason)", .keep, at: instant)
-                : enter(.up, reason, .keep, at: instant)
+                ? enter(.degraded, "\(reason), but \(slowReason)", at: instant)
+                : enter(.up, reason, at: instant)
         }
     }
 
@@ -210,10 +211,10 @@ extension BackendHealth {
         let words = "alive, but it tells its readiness only to known clients (HTTP \(status))"
         switch state {
         case .unknown, .up, .degraded:
-            return enter(.degraded, words, .keep, at: instant)
+            return enter(.degraded, words, at: instant)
         case .draining, .down:
             guard reasonToReturn("alive", context) != nil else { return nil }
-            return enter(.degraded, words, .keep, at: instant)
+            return enter(.degraded, words, at: instant)
         }
     }
 
@@ -232,29 +233,29 @@ extension BackendHealth {
         case .unknown:
             // Liveness is being asked. No new connections meanwhile; what becomes of the old ones can wait for it.
             runs.endGood()
-            return state == .down ? nil : enter(.draining, words, .keep, at: instant)
+            return state == .down ? nil : enter(.draining, words, at: instant)
         case .alive:
             runs.endGood()
             runs.endBad()
-            return enter(.draining, words, .keep, at: instant)
+            return enter(.draining, words, at: instant)
         case .dead:
             runs.addBad(silence: false)
             if runs.bad >= policy.fall, isAnotherUsable(context) {
-                return enter(.down, "\(words) and not live, \(times(runs.bad))", .reset, at: instant)
+                return enter(.down, "\(words) and not live", times: runs.bad, .reset, at: instant)
             }
-            return state == .down ? nil : enter(.draining, "\(words) and not live", .keep, at: instant)
+            return state == .down ? nil : enter(.draining, "\(words) and not live", at: instant)
         }
     }
 
     private mutating func observeSilentButAlive(at instant: Instant, _ context: Context) -> Transition? {
         runs.addBad(silence: true)
         let words = "live, but no answer about its readiness in time"
-        if state == .down { return enter(.draining, words, .keep, at: instant) }
+        if state == .down { return enter(.draining, words, at: instant) }
         guard runs.bad >= policy.fall else { return nil }
         if state.isUsable, context.isLastUsable {
-            return enter(.degraded, "last usable backend, held: \(words)", .keep, at: instant)
+            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
         }
-        return enter(.draining, "\(words), \(times(runs.bad))", .keep, at: instant)
+        return enter(.draining, words, times: runs.bad, at: instant)
     }
 
     private mutating func observeFailure(
@@ -263,9 +264,9 @@ extension BackendHealth {
         runs.addBad(silence: kind == .timedOut)
         guard runs.bad >= policy.fall else { return nil }
         if runs.badIsSilence, state.isUsable, context.isLastUsable {
-            return enter(.degraded, "last usable backend, held: \(words)", .keep, at: instant)
+            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
         }
-        return enter(.down, "\(words), \(times(runs.bad))", .reset, at: instant)
+        return enter(.down, words, times: runs.bad, .reset, at: instant)
     }
 
     private func isAnotherUsable(_ context: Context) -> Bool {
@@ -274,14 +275,13 @@ extension BackendHealth {
 
     /// Goes to a state for a reason. When it is there already only the reason changes.
     private mutating func enter(
-        _ next: BackendState, _ words: String, _ existingConnections: Transition.ExistingConnections,
-        at instant: Instant
+        _ next: BackendState, _ cause: String, times count: Int = 1,
+        _ existingConnections: Transition.ExistingConnections = .keep, at instant: Instant
     ) -> Transition? {
-        guard next != state else {
-            // A reason that counts would change at every probe; the one that was logged stays while it holds.
-            if next != .down { reason = words }
-            return nil
-        }
+        if next == state, cause == self.cause { return nil }
+        self.cause = cause
+        reason = count == 1 ? cause : "\(cause), \(times(count))"
+        guard next != state else { return nil }
         let previous = state
         if !next.isUsable {
             ramp = nil
@@ -289,11 +289,10 @@ extension BackendHealth {
             ramp = SlowStart(start: instant, duration: policy.slowStart)
         }
         state = next
-        reason = words
         since = instant
         transitions += 1
         return Transition(
-            from: previous, to: next, reason: words, at: instant, existingConnections: existingConnections)
+            from: previous, to: next, reason: reason, at: instant, existingConnections: existingConnections)
     }
 
     private func times(_ count: Int) -> String {

@@ -32,9 +32,8 @@ struct LeastConnections: Sendable {
                 limit = (count + 1, weight)
             }
         }
-        return turn.pick(from: tier) { index, position in
-            !exclusions.contains(position)
-                && active[index] * limit.denominator < limit.numerator * tier.weights[index]
+        return turn.pick(from: tier, exclusions) { index in
+            active[index] * limit.denominator < limit.numerator * tier.weights[index]
         }
     }
 }

@@ -24,6 +24,8 @@ package struct PoolSnapshot: Sendable {
         var positions: [Int] = []
         /// The weight of each, at least 1.
         var weights: [Int] = []
+        /// The sum of the weights.
+        var cycle = 0
     }
 
     /// What every copy of a snapshot shares. Its identity tells a selector whether the snapshot has changed.
@@ -44,6 +46,7 @@ package struct PoolSnapshot: Sendable {
                 guard let tier = tierOfMember[position] else { continue }
                 tiers[tier.rawValue].positions.append(position)
                 tiers[tier.rawValue].weights.append(tier.weight(of: member))
+                tiers[tier.rawValue].cycle += tier.weight(of: member)
             }
             self.tiers = tiers.filter { !$0.positions.isEmpty }
         }

@@ -11,24 +11,30 @@ struct SmoothWeightedRoundRobin: Sendable {
     ///
     /// - Precondition: The exclusions leave somebody of the tier.
     mutating func pick(from tier: PoolSnapshot.TierMembers, _ exclusions: Exclusions) -> Int {
-        pick(from: tier) { _, position in !exclusions.contains(position) }
+        pick(from: tier, exclusions) { _ in true }
     }
 
-    /// Picks one of a tier's members that `isCandidate` accepts; the others' credit stays as it is.
+    /// Picks one of a tier's members that `isCandidate` accepts, given an index into the tier. It must accept somebody who
+    /// is not excluded.
     ///
-    /// `isCandidate` takes an index into the tier and the member's position. It must accept at least one.
+    /// The others earn credit all the same: were they left out, the shares of held connections could stray by two from
+    /// those of the weights, and so they stay within one. What a member can owe or be owed is limited to two cycles
+    /// (when all are candidates it never gets there): one that has caught up with the rest must not wait as long again.
     @inline(__always)
-    mutating func pick(from tier: PoolSnapshot.TierMembers, where isCandidate: (Int, Int) -> Bool) -> Int {
+    mutating func pick(
+        from tier: PoolSnapshot.TierMembers, _ exclusions: Exclusions, where isCandidate: (Int) -> Bool
+    ) -> Int {
+        let limit = 2 * tier.cycle
         var best = -1
         var total = 0
         for index in tier.positions.indices {
             let position = tier.positions[index]
-            guard isCandidate(index, position) else { continue }
-            credits[position] += tier.weights[index]
+            guard !exclusions.contains(position) else { continue }
             total += tier.weights[index]
-            if best < 0 || credits[position] > credits[best] { best = position }
+            credits[position] = min(credits[position] + tier.weights[index], limit)
+            if isCandidate(index), best < 0 || credits[position] > credits[best] { best = position }
         }
-        credits[best] -= total
+        credits[best] = max(credits[best] - total, -limit)
         return best
     }
 
@@ -40,11 +46,10 @@ struct SmoothWeightedRoundRobin: Sendable {
     mutating func adopt(_ new: PoolSnapshot.Storage, after old: PoolSnapshot.Storage) {
         var adopted = Array(repeating: 0, count: new.members.count)
         for tier in new.tiers {
-            let cycle = tier.weights.reduce(0, +)
             for position in tier.positions {
                 guard let previous = old.positions[new.members[position].id], old.tierOfMember[previous] == tier.tier
                 else { continue }
-                adopted[position] = min(max(credits[previous], -cycle), cycle)
+                adopted[position] = min(max(credits[previous], -tier.cycle), tier.cycle)
             }
             // When a member leaves with credit or debt, the rest would carry it for ever: newcomers would start behind
             // or ahead of everybody by it.

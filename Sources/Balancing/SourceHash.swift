@@ -34,7 +34,7 @@ enum SourceHash {
         return x ^ (x >> 31)
     }
 
-    /// -ln of the hash read as a fraction between 0 and 1, in about 1e-12.
+    /// -ln of the hash read as a fraction between 0 and 1, exact to about 1e-11.
     ///
     /// Written out because this module imports nothing, and because a C library's logarithm may differ in its last digit
     /// from host to host, which would send a source to different backends through two balancers.
