@@ -11,8 +11,8 @@ package enum NetworkInterfaces {
         var next = list
         while let interface = next?.pointee {
             next = interface.ifa_next
-            guard let address = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP.rawValue) != 0,
-                interface.ifa_flags & UInt32(IFF_LOOPBACK.rawValue) == 0
+            guard let address = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP) != 0,
+                interface.ifa_flags & UInt32(IFF_LOOPBACK) == 0
             else { continue }
             let length: Int
             switch Int32(address.pointee.sa_family) {

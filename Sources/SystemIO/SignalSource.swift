@@ -3,7 +3,8 @@ import Glibc
 
 /// A signal that is delivered to a closure instead of ending the process.
 package final class SignalSource: Sendable {
-    private let source: any DispatchSourceSignal
+    // SAFETY: a Dispatch source is a thread-safe reference; the class only cancels it.
+    nonisolated(unsafe) private let source: any DispatchSourceSignal
 
     /// The signals that Fairlead answers.
     package enum Signal: Sendable {
