@@ -72,7 +72,11 @@ class Master:
 
     def ready(self) -> bool:
         """Whether the apiserver itself says that it is ready. May be asked from any thread."""
-        return self.host.call(lambda: self._get(API_PORT, "/readyz", self._context) is not None)
+        return self.host.call(self.ready_from_here)
+
+    def ready_from_here(self) -> bool:
+        """The same, asked by a thread that is on this master's host already."""
+        return self._get(API_PORT, "/readyz", self._context) is not None
 
     def etcd_healthy(self) -> bool:
         return self.host.call(lambda: self._get(2379, "/health", self._etcd_context) is not None)

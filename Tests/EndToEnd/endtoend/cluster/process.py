@@ -49,10 +49,14 @@ class Process:
                 start_new_session=True,
             )
 
-    def signal(self, number: signal.Signals) -> float:
-        """Sends a signal; returns the moment at which it was sent."""
+    def require_running(self) -> None:
+        """Fails, with the log, when the program has ended or was never started."""
         if not self.running:
             raise Failure(f"{self.name} is not running (exit code {self.exit_code})", self.log)
+
+    def signal(self, number: signal.Signals) -> float:
+        """Sends a signal; returns the moment at which it was sent."""
+        self.require_running()
         moment = now()
         assert self._child is not None
         self._child.send_signal(number)
