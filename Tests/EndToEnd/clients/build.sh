@@ -7,6 +7,9 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../kubernetes/packages.sh
+source "$here/../kubernetes/packages.sh"
+
 kubernetes=$1
 go_root=/usr/lib/go-1.19
 
@@ -18,6 +21,7 @@ if [ ! -x "$program" ]; then
   rm -rf "$kubernetes/source/cmd"/fairlead-clients-* "$kubernetes/bin"/clients-*
   mkdir "$kubernetes/source/$package"
   cp "$here"/*.go "$kubernetes/source/$package/"
+  require_packages golang-1.19-go
   echo "building the clients"
   cd "$kubernetes/gopath/src/k8s.io/kubernetes"
   env -i HOME="$kubernetes" PATH="$go_root/bin:/usr/bin:/bin" GOROOT="$go_root" GOPATH="$kubernetes/gopath" \

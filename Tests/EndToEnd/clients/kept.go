@@ -22,7 +22,7 @@ const (
 	// The timeout that kubelet gives its requests.
 	getTimeout = 10 * time.Second
 	// After an error the next try comes at once; the pause only keeps a dead balancer from being flooded.
-	retryPause = 20 * time.Millisecond
+	retryPause = 50 * time.Millisecond
 )
 
 // keptClients are clients that each hold one HTTP/2 connection with a watch, and ask twice a second on it.
@@ -44,10 +44,10 @@ func startKeptClients(ctx context.Context, config *rest.Config, recorder *record
 		plain := rest.AnonymousClientConfig(config)
 		plain.TLSClientConfig = rest.TLSClientConfig{}
 		plain.QPS = -1
-		plain.Transport = utilnet.SetTransportDefaults(&http.Transport{
+		plain.Transport = tracingTransport{utilnet.SetTransportDefaults(&http.Transport{
 			DialTLSContext:  client.dial,
 			TLSClientConfig: target.tls.Clone(),
-		})
+		})}
 		clientset, err := kubernetes.NewForConfig(plain)
 		if err != nil {
 			return nil, err
@@ -94,6 +94,34 @@ type keptConnection struct {
 	master string
 }
 
+// trace is what a request learns on its way: the connection that it went over, and the error in the transport's own
+// words (client-go turns a lost connection into "an error on the server").
+type trace struct {
+	keptConnection
+	err error
+}
+
+// words prefers the transport's error to what client-go made of it.
+func (t *trace) words(err error) string {
+	if t.err != nil {
+		return t.err.Error()
+	}
+	return err.Error()
+}
+
+type traceKey struct{}
+
+// tracingTransport notes the transport's error in the request's trace.
+type tracingTransport struct{ next http.RoundTripper }
+
+func (t tracingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.next.RoundTrip(request)
+	if used, ok := request.Context().Value(traceKey{}).(*trace); ok {
+		used.err = err
+	}
+	return response, err
+}
+
 var lastConnection int64
 
 // dial records the connection's birth and death.
@@ -119,12 +147,13 @@ func (c *keptClient) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return connection, nil
 }
 
-// traced returns a context whose request tells in `used` which connection it went over.
-func (c *keptClient) traced(ctx context.Context, used *keptConnection) context.Context {
+// traced returns a context whose request fills in `used`.
+func (c *keptClient) traced(ctx context.Context, used *trace) context.Context {
+	ctx = context.WithValue(ctx, traceKey{}, used)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if connection, ok := info.Conn.(*tls.Conn); ok {
 			if known, ok := c.opened.Load(connection); ok {
-				*used = known.(keptConnection)
+				used.keptConnection = known.(keptConnection)
 			}
 		}
 	}})
@@ -134,11 +163,11 @@ func (c *keptClient) traced(ctx context.Context, used *keptConnection) context.C
 func (c *keptClient) watch(ctx context.Context, clientset *kubernetes.Clientset, onWatching func()) {
 	for ctx.Err() == nil {
 		entry := record{Kind: "watching", Client: c.number, Start: monotonic()}
-		var used keptConnection
+		var used trace
 		watcher, err := clientset.CoreV1().Namespaces().Watch(c.traced(ctx, &used), metav1.ListOptions{})
 		entry.End, entry.Connection, entry.Master = monotonic(), used.number, used.master
 		if err != nil {
-			entry.Error = err.Error()
+			entry.Error = used.words(err)
 			c.recorder.add(entry)
 			pause(ctx)
 			continue
@@ -173,7 +202,7 @@ func (c *keptClient) ask(ctx context.Context, clientset *kubernetes.Clientset) {
 			return
 		}
 		entry := record{Kind: "get", Client: c.number, Start: monotonic()}
-		var used keptConnection
+		var used trace
 		request, cancel := context.WithTimeout(ctx, getTimeout)
 		err := clientset.CoreV1().RESTClient().Get().Resource("namespaces").Name("default").
 			MaxRetries(0).Do(c.traced(request, &used)).Error()
@@ -183,7 +212,7 @@ func (c *keptClient) ask(ctx context.Context, clientset *kubernetes.Clientset) {
 		}
 		entry.End, entry.Connection, entry.Master = monotonic(), used.number, used.master
 		if failed = err != nil; failed {
-			entry.Error = err.Error()
+			entry.Error = used.words(err)
 		}
 		c.recorder.add(entry)
 	}

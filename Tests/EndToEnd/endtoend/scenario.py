@@ -104,7 +104,9 @@ class FaultScenario(Scenario):
         result.longest_gap = records.longest_gap()
         result.longest_wait = records.longest_wait(fault)
         result.old_reset = records.last_close(old, fault)
-        changes = [change for change in watcher.changes(victim.name, fault) if change.moment < fault + AFTER_FAULT_SECONDS]
+        changes = [
+            change for change in watcher.changes(victim.name, fault) if change.moment < fault + AFTER_FAULT_SECONDS
+        ]
         result.state_changes = ", ".join(f"{change.moment - fault:.2f} {change.status.state}" for change in changes)
         result.notes.append(f"victim {victim.name}, {len(old)} kept connections on it")
         result.notes += [f"{change.status.state}: {change.status.reason}" for change in changes if change.status.reason]

@@ -27,8 +27,10 @@ def as_text(results: list[Result]) -> str:
     widths = [max(len(row[column]) for row in [*lines, *rows]) for column in range(len(HEADER))]
 
     def line(cells: list[str]) -> str:
-        return "  ".join(cell.ljust(width) if column in (0, 5, 7) else cell.rjust(width)
-                         for column, (cell, width) in enumerate(zip(cells, widths))).rstrip()
+        return "  ".join(
+            cell.ljust(width) if column in (0, 5, 7) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=False))
+        ).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([*(line(each) for each in lines), rule, *(line(each) for each in rows)])

@@ -9,7 +9,7 @@
 # machine's own kubectl (of whatever age, from whatever vendor) has no part in the tests.
 #
 # The first run takes about six minutes on two cores; later runs return at once. The cache is keyed by the version of
-# the source package and is complete when FOLDER/complete exists.
+# the source package and is complete when FOLDER/complete exists; remove the folder to build again.
 
 set -euo pipefail
 
@@ -51,7 +51,7 @@ add_source_entry() {
 
 # An already built tree is used without asking apt: a machine without network can run the suite again.
 for complete in "$cache"/kubernetes-*/complete; do
-  if [ -e "$complete" ] && [ -z "${FAIRLEAD_KUBERNETES_REBUILD:-}" ]; then
+  if [ -e "$complete" ]; then
     dirname "$complete"
     exit 0
   fi
@@ -110,9 +110,12 @@ build() {
     nice -n 5 make WHAT="${commands[*]/#/cmd/}"
 }
 
+# A process group of its own, so that Ctrl-C here ends the compilers too.
+set -m
 (build) </dev/null >>"$folder/build.log" 2>&1 &
 build_pid=$!
-trap 'kill "$build_pid" 2>/dev/null || true' EXIT
+set +m
+trap 'kill -- "-$build_pid" 2>/dev/null || true' EXIT
 while kill -0 "$build_pid" 2>/dev/null; do
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
     kill -0 "$build_pid" 2>/dev/null && sleep 1

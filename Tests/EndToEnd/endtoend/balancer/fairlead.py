@@ -25,7 +25,7 @@ class Fairlead(Balancer):
         super().__init__(cluster)
 
     def command(self) -> list[str]:
-        return [str(self._binary), "run", "--config", str(self.configuration), "--log-level", "debug"]
+        return [str(self._binary), "run", "--config", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
         trust, prober = self.cluster.trust, self.cluster.prober
@@ -58,7 +58,8 @@ shutdownGracePeriod: 1s
             raise OSError(f"/v1/status answers {status}")
         frontend = json.loads(body)["frontends"][0]
         return {
-            backend["name"]: BackendStatus(backend["state"], backend["reason"] or "") for backend in frontend["backends"]
+            backend["name"]: BackendStatus(backend["state"], backend["reason"] or "")
+            for backend in frontend["backends"]
         }
 
     def ready(self) -> bool:

@@ -30,7 +30,7 @@ class HAProxy(Balancer):
 global
   stats socket {self.work}/stats.sock mode 600 level admin
   maxconn 8000
-  log stderr format raw local0
+  log stderr format raw local0 notice
 defaults
   mode tcp
   log global

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Self
 
 from ..waiting import now
 from .interface import BackendStatus, Balancer
@@ -28,7 +29,7 @@ class StatusWatcher:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="status-watcher", daemon=True)
 
-    def __enter__(self) -> StatusWatcher:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

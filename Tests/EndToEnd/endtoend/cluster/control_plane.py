@@ -45,7 +45,7 @@ class ControlPlane:
         self.restore()
 
     def restore(self) -> None:
-        """Starts whatever does not run, mends cables, and awaits three ready apiservers.
+        """Starts whatever does not run, wakes what is stopped, mends cables, and awaits three ready apiservers.
 
         Controllers end themselves when they lose their lease, as they do under a kubelet, which starts them again.
         """

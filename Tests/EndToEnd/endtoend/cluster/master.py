@@ -89,7 +89,7 @@ class Master:
         if answer is None:
             return False
         status = json.loads(answer)
-        return status.get("leader") == status["header"]["member_id"]
+        return bool(status.get("leader") == status["header"]["member_id"])
 
     def _get(
         self, port: int, path: str, context: ssl.SSLContext, method: str = "GET", body: str | None = None

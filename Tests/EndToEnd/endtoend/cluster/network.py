@@ -11,6 +11,7 @@ network sees no interface, no address and no route of the suite, and removing th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -156,10 +157,8 @@ def _remove_namespace(namespace: str) -> None:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _ip(*arguments: str) -> None:

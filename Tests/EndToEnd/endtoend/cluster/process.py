@@ -36,8 +36,9 @@ class Process:
         return None if self._child is None else self._child.poll()
 
     def start(self) -> None:
-        """Starts the program when it does not run."""
+        """Starts the program when it does not run, and wakes it when it was stopped (SIGSTOP)."""
         if self.running:
+            self.signal(signal.SIGCONT)
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Self
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.process import Process
@@ -21,7 +22,7 @@ class Load:
         command = [str(program), "load", f"--kubeconfig={cluster.kubeconfig}", f"--output={self._output}"]
         self._process = Process("the load", cluster.client_host, command, folder / "load.log")
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._process.start()
         _wait_for_ready(self._process)
         return self
@@ -45,7 +46,7 @@ class Holding:
         command = [str(program), "hold", f"--kubeconfig={cluster.kubeconfig}", f"--count={count}"]
         self._process = Process("the held connections", cluster.client_host, command, folder / "hold.log")
 
-    def __enter__(self) -> Holding:
+    def __enter__(self) -> Self:
         self._process.start()
         _wait_for_ready(self._process, within=60)
         return self

@@ -78,7 +78,7 @@ class Records:
         gaps = [
             later - earlier
             for moments in answered.values()
-            for earlier, later in zip(sorted(moments), sorted(moments)[1:])
+            for earlier, later in zip(sorted(moments), sorted(moments)[1:], strict=False)
         ]
         return max(gaps, default=NEVER)
 

@@ -5,6 +5,7 @@ from .all_apiservers_down import AllApiserversDown
 from .apiserver_hung import ApiserverHung
 from .apiserver_killed import ApiserverKilled
 from .apiserver_stopped import ApiserverStopped
+from .etcd_leader_killed import EtcdLeaderKilled
 from .etcd_member_killed import EtcdMemberKilled
 from .kubectl import Kubectl
 from .link_cut import LinkCut
@@ -17,6 +18,7 @@ SCENARIOS: list[Scenario] = [
     ApiserverHung(),
     LinkCut(),
     EtcdMemberKilled(),
+    EtcdLeaderKilled(),
     AllApiserversDown(),
     *SPLITS,
 ]

@@ -26,7 +26,10 @@ class AllApiserversDown(Scenario):
         result = Result(self.name, log=stage.balancer.process.log)
         masters = list(stage.cluster.masters.values())
         first = masters[0]
-        with StatusWatcher(stage.balancer) as watcher, Load(stage.clients, stage.cluster, stage.work / self.name) as load:
+        with (
+            StatusWatcher(stage.balancer) as watcher,
+            Load(stage.clients, stage.cluster, stage.work / self.name) as load,
+        ):
             observe(BEFORE_FAULT_SECONDS)
             fault = now()
             for master in masters:
@@ -55,7 +58,9 @@ class AllApiserversDown(Scenario):
         # Those that began late may end after the restart: they are judged by how long they took all the same.
         hopeless = [each for each in records.fresh if each.start and known <= each.start < restarted - 0.2]
         slowest = max((each.length for each in hopeless), default=0)
-        result.notes.append(f"{len(hopeless)} clients had their error within {slowest * 1000:.0f} ms while all were down")
+        result.notes.append(
+            f"{len(hopeless)} clients had their error within {slowest * 1000:.0f} ms while all were down"
+        )
         result.expect(bool(hopeless), "no client tried while all were down: nothing was tested")
         result.expect(all(each.failed for each in hopeless), "a request was answered while all were down")
         result.expect(
@@ -65,8 +70,12 @@ class AllApiserversDown(Scenario):
         served = [each.end for each in records.fresh if not each.failed and each.end > restarted]
         used = min(served, default=float("inf"))
         result.longest_wait = max((each.wait for each in records.fresh if each.end >= ready), default=0)
-        result.notes.append(f"{first.name} was ready {ready - restarted:.1f} s after its start, used {used - ready:+.2f} s later")
-        result.expect(used - ready <= 2, f"the first apiserver back was used after {used - ready:.2f} s (promised: 2 s)")
+        result.notes.append(
+            f"{first.name} was ready {ready - restarted:.1f} s after its start, used {used - ready:+.2f} s later"
+        )
+        result.expect(
+            used - ready <= 2, f"the first apiserver back was used after {used - ready:.2f} s (promised: 2 s)"
+        )
         result.notes += errors_in_words(records)
         return result
 

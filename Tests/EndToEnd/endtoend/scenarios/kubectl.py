@@ -72,7 +72,5 @@ def _create_and_see(cluster: ControlPlane, watch: Process, name: str) -> None:
 
 def _serving(cluster: ControlPlane, before: dict[str, set[str]]) -> Master | None:
     """The one master with a connection that was not there before the watch; None while a probe blurs the picture."""
-    found = [
-        master for name, master in cluster.masters.items() if cluster.connections(master.host) - before[name]
-    ]
+    found = [master for name, master in cluster.masters.items() if cluster.connections(master.host) - before[name]]
     return found[0] if len(found) == 1 else None

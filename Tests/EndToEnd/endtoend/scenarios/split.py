@@ -22,13 +22,15 @@ class Split(Scenario):
     def run(self, stage: Stage) -> Result:
         result = Result(self.name, log=stage.balancer.process.log)
         cluster = stage.cluster
-        weights = dict(zip(cluster.masters, self._weights))
+        weights = dict(zip(cluster.masters, self._weights, strict=False))
         stage.balancer.stop()
         stage.balancer.start(Options(self._algorithm, weights))
         # The balancer's own probes are connections too, and are not part of the split.
         before = {name: cluster.connections(master.host) for name, master in cluster.masters.items()}
         with Holding(stage.clients, cluster, stage.work / self.name, COUNT) as holding:
-            counts = {name: len(cluster.connections(each.host) - before[name]) for name, each in cluster.masters.items()}
+            counts = {
+                name: len(cluster.connections(each.host) - before[name]) for name, each in cluster.masters.items()
+            }
             holding.release()
         stage.balancer.stop()
         stage.balancer.start(Options())
