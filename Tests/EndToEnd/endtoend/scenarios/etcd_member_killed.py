@@ -1,4 +1,4 @@
-"""kill -9 of the etcd member of one master: its apiserver accepts connections and finishes handshakes, but requests hang.
+"""kill -9 of the etcd member of one master: its apiserver finishes handshakes, but requests hang.
 
 Requests that reach the victim before the balancer knows cannot be saved at layer 4; they end when their connection is
 reset. So only waits of new connections and the reset of old ones are promised, and the failures are shown.
