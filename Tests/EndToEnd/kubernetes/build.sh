@@ -32,6 +32,7 @@ source_version() {
 # Adds a deb-src entry for the mirror that the machine uses already, in a file of its own.
 add_source_entry() {
   local mirror
+  # shellcheck disable=SC2016 # apt expands it
   mirror=$(apt-get indextargets --format '$(REPO_URI)' \
     'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -n 1)
   if [ -z "$mirror" ]; then

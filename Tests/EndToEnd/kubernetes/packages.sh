@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Installs Debian packages when they are missing. Sourced, never run.
 #
 # Usage: require_packages NAME...
