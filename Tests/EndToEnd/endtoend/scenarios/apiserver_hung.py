@@ -20,4 +20,4 @@ class ApiserverHung(FaultScenario):
         victim.apiserver.signal(signal.SIGCONT)
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result)
+        expect_waits_and_resets(result, records)

@@ -19,4 +19,4 @@ class EtcdMemberKilled(FaultScenario):
         return victim.etcd.kill()
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result)
+        expect_waits_and_resets(result, records)

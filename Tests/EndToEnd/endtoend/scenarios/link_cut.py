@@ -21,4 +21,4 @@ class LinkCut(FaultScenario):
         stage.cluster.network.mend(victim.name)
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result)
+        expect_waits_and_resets(result, records)
