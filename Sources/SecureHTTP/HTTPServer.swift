@@ -1,16 +1,20 @@
 package import SystemIO
 
-/// A small HTTP/1.1 server with a bound on everything.
+/// A small HTTP/1.1 server with a bound on everything: connections, bytes and time (RFC 9112).
+///
+/// Connections are kept alive; chunked requests, `HEAD` and `Expect: 100-continue` are understood. What is no request is
+/// answered with 400, 408, 413, 431 or 505 and the connection ended. Over TLS the protocol is `http/1.1`, also by ALPN.
+/// A server that nobody holds any more stops.
 package final class HTTPServer: Sendable {
     /// The bounds of one server.
     package struct Limits: Sendable {
-        /// Connections at one time.
+        /// Connections at one time. Further ones are answered with 503, over TLS with a reset.
         package var connections: Int
         /// Bytes of a request line and its fields.
         package var headerBytes: Int
-        /// Bytes of a request's body.
+        /// Bytes of a request's decoded body.
         package var bodyBytes: Int
-        /// From the first byte of a request (of a connection: from its accept) to its last; also for each response.
+        /// From the first byte of a request (of a connection: from its accept) to its last; also for taking each response.
         package var requestTimeout: Duration
         /// Without a request on a kept connection.
         package var idleTimeout: Duration
@@ -27,24 +31,44 @@ package final class HTTPServer: Sendable {
         }
     }
 
-    /// Answers one request.
+    /// Answers one request. Its task is cancelled when the connection breaks or the server stops.
     package typealias Handler = @Sendable (HTTPRequest) async -> HTTPResponse
 
     /// Where the server listens, with the port that the kernel chose.
     package let address: SocketAddress
+    private let listener: HTTPListener
 
     /// Listens and serves.
+    ///
+    /// - Parameters:
+    ///   - listen: A TCP address (port 0: the kernel chooses) or a unix path. A socket file that a dead server has left is
+    ///     replaced; one that a server answers on is EADDRINUSE.
+    ///   - tls: nil for plain HTTP.
+    ///   - limits: The bounds.
+    ///   - handler: Called for each request, on the cooperative pool; it must not block.
+    /// - Throws: What bind(2) or listen(2) failed with.
     package init(
         listen: SocketAddress, tls: TLSServerContext? = nil, limits: Limits = Limits(), handler: @escaping Handler
     ) throws(Errno) {
-        address = listen
+        let socket = try HTTPListener.bind(listen)
+        address = try Socket.localAddress(socket.rawValue)
+        listener = HTTPListener(
+            descriptor: socket, path: { if case .unix(let path) = listen { path } else { nil } }(),
+            tls: tls, limits: limits, handler: handler)
+        listener.start()
     }
+
+    deinit { listener.stop(reset: false) }
 
     /// Stops listening and closes every connection; returns at once.
     ///
-    /// - Parameter reset: Whether clients see a reset, as when the server's host dies, and not an orderly end.
-    package func stop(reset: Bool = false) {}
+    /// - Parameter reset: Whether clients see a reset, as when the server's process is killed, and not an orderly end.
+    package func stop(reset: Bool = false) { listener.stop(reset: reset) }
 
-    /// Waits until the listener and every connection are closed after `stop`.
-    package func stopped() async {}
+    /// Waits until the listener and every connection are closed after `stop`: the address can be bound again.
+    package func stopped() async {
+        await withCheckedContinuation { continuation in
+            listener.whenStopped { continuation.resume() }
+        }
+    }
 }

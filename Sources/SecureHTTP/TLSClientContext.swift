@@ -1,3 +1,7 @@
+import COpenSSL
+import Synchronization
+import SystemIO
+
 /// How a client checks the server and identifies itself.
 package struct TLSClientOptions: Sendable, Hashable {
     /// A PEM file of the certificates to trust; nil: the system's roots.
@@ -27,12 +31,77 @@ package struct TLSClientOptions: Sendable, Hashable {
 }
 
 /// The loaded form of `TLSClientOptions`, for any number of connections on any thread.
+///
+/// Certificates rotate: each new connection looks whether a file has changed (one stat(2) a file) and loads it again. Files
+/// that cannot be loaded then, perhaps because they are half written, change nothing; `reloadFailure` says why.
 package final class TLSClientContext: Sendable {
     /// What the context was made from.
     package let options: TLSClientOptions
+    private let loaded: Mutex<Loaded>
+
+    private struct Loaded {
+        var handle: TLSContextHandle
+        var identities: [String: FileIdentity]
+        var reloadFailure: TLSError?
+    }
 
     /// Loads the files.
+    ///
+    /// - Throws: The file that is missing or wrong, and what is wrong with it.
     package init(_ options: TLSClientOptions) throws(TLSError) {
         self.options = options
+        // The identities come first: a file that changes in between is then loaded once more, not missed.
+        let identities = Self.identities(options)
+        loaded = Mutex(Loaded(handle: try Self.load(options), identities: identities))
+    }
+
+    /// Why the last attempt to load changed files failed; nil when the newest files are in use.
+    package var reloadFailure: TLSError? { loaded.withLock { $0.reloadFailure } }
+
+    /// The context for the next connection, loaded again when a file has changed.
+    func current() -> TLSContextHandle {
+        loaded.withLock { loaded in
+            let identities = Self.identities(options)
+            guard identities != loaded.identities else { return loaded.handle }
+            loaded.identities = identities
+            do throws(TLSError) {
+                loaded.handle = try Self.load(options)
+                loaded.reloadFailure = nil
+            } catch {
+                loaded.reloadFailure = error
+            }
+            return loaded.handle
+        }
+    }
+
+    private static func identities(_ options: TLSClientOptions) -> [String: FileIdentity] {
+        var identities: [String: FileIdentity] = [:]
+        for path in [options.caFile, options.certFile, options.keyFile] {
+            if let path { identities[path] = try? FileIdentity(path: path) }
+        }
+        return identities
+    }
+
+    private static func load(_ options: TLSClientOptions) throws(TLSError) -> TLSContextHandle {
+        let handle = try TLSContextHandle(isServer: false)
+        if let caFile = options.caFile {
+            try handle.trust(try PEM.read(caFile), file: caFile)
+        } else {
+            SSL_CTX_set_default_verify_paths(handle.pointer)
+        }
+        let parameters = SSL_CTX_get0_param(handle.pointer)
+        X509_VERIFY_PARAM_set_flags(parameters, UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        X509_VERIFY_PARAM_set_hostflags(
+            parameters, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
+        if let certFile = options.certFile {
+            let keyFile = options.keyFile ?? certFile
+            try handle.useIdentity(
+                certificate: try PEM.read(certFile), certificateFile: certFile,
+                key: try PEM.read(keyFile), keyFile: keyFile)
+        } else if let keyFile = options.keyFile {
+            throw TLSError(
+                file: keyFile, reason: "\(options.fieldPath).keyFile is of no use without \(options.fieldPath).certFile")
+        }
+        return handle
     }
 }

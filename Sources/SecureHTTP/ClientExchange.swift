@@ -1,0 +1,238 @@
+import Dispatch
+import Synchronization
+import SystemIO
+
+/// The client's side of one connection: connects, then carries one request after the other, each under a deadline.
+///
+/// SAFETY: @unchecked because every stored `var` is touched on `queue` only, which is serial; what other threads may ask is
+/// in `shared`, behind its lock.
+final class ClientExchange: @unchecked Sendable {
+    /// What any thread may ask.
+    struct Shared {
+        var peerCertificate: CertificateSummary?
+        var isReusable = false
+    }
+
+    private enum State {
+        case new
+        case connecting(HTTPClientError.Phase)
+        case idle
+        case busy
+        /// `isNews`: whether the peer ended it on its own, so that `onClose` is to be told.
+        case closed(HTTPClientError, isNews: Bool)
+    }
+
+    let queue = DispatchQueue(label: "fairlead.http.client")
+    let shared = Mutex(Shared())
+    private let address: SocketAddress
+    private let tls: TLSClientContext?
+    private let host: String
+    private var state = State.new
+    private var channel: Channel?
+    private var deadline: Deadline?
+    private var connected: ((Result<Void, HTTPClientError>) -> Void)?
+    private var responded: ((Result<HTTPResponse, HTTPClientError>) -> Void)?
+    private var parser = HTTPResponseParser(requestMethod: "GET", bodyLimit: 0)
+    private var closeHandlers: [@Sendable (HTTPClientError) -> Void] = []
+
+    init(address: SocketAddress, tls: TLSClientContext?, host: String) {
+        self.address = address
+        self.tls = tls
+        self.host = host
+    }
+
+    /// Connects and shakes hands. `completion` is called once.
+    func connect(timeout: Duration, completion: @escaping (Result<Void, HTTPClientError>) -> Void) {
+        dispatchPrecondition(condition: .onQueue(queue))
+        guard case .new = state else { return completion(.failure(.closed)) }
+        connected = completion
+        state = .connecting(.connect)
+        do throws(HTTPClientError) {
+            let channel = try makeChannel()
+            self.channel = channel
+            deadline = Deadline(queue: queue) { [weak self] in self?.expired() }
+            deadline?.set(after: timeout)
+            channel.connect(to: address) { [weak self] event in self?.handle(event) }
+        } catch {
+            end(error, isNews: false)
+        }
+    }
+
+    private func makeChannel() throws(HTTPClientError) -> Channel {
+        let session: TLSSession?
+        do throws(TLSFailure) {
+            session = if let tls { try TLSSession(client: tls, host: address.host) } else { nil }
+        } catch {
+            throw Self.error(error)
+        }
+        do throws(Errno) {
+            let socket = try Socket.stream(for: address)
+            if case .unix = address {} else { try SocketOption.noDelay.set(on: socket.rawValue) }
+            return Channel(descriptor: socket, session: session, queue: queue)
+        } catch {
+            throw .connect(error)
+        }
+    }
+
+    /// Sends a request. `completion` is called once.
+    func send(
+        _ request: HTTPRequest, timeout: Duration, bodyLimit: Int,
+        completion: @escaping (Result<HTTPResponse, HTTPClientError>) -> Void
+    ) {
+        dispatchPrecondition(condition: .onQueue(queue))
+        switch state {
+        case .idle: break
+        case .closed(let error, _): return completion(.failure(error))
+        case .new, .connecting, .busy:
+            return completion(.failure(.malformed("another request is under way on this connection")))
+        }
+        let bytes: [UInt8]
+        do throws(HTTPParseError) {
+            bytes = try HTTPSerializer.bytes(of: request, host: host)
+        } catch {
+            return completion(.failure(Self.error(error)))
+        }
+        parser = HTTPResponseParser(requestMethod: request.method, bodyLimit: bodyLimit)
+        responded = completion
+        state = .busy
+        deadline?.set(after: timeout)
+        channel?.write(bytes)
+    }
+
+    /// Calls `handler` when the peer ends the idle connection, now if it has done so.
+    func onClose(_ handler: @escaping @Sendable (HTTPClientError) -> Void) {
+        dispatchPrecondition(condition: .onQueue(queue))
+        if case .closed(let error, let isNews) = state {
+            if isNews { handler(error) }
+        } else {
+            closeHandlers.append(handler)
+        }
+    }
+
+    /// Ends the connection from this side. What is under way fails with `.closed`.
+    func close() {
+        dispatchPrecondition(condition: .onQueue(queue))
+        end(.closed, isNews: false)
+    }
+
+    // MARK: - Events of the channel
+
+    private func handle(_ event: Channel.Event) {
+        switch event {
+        case .connected:
+            if tls != nil { state = .connecting(.handshake) }
+        case .ready:
+            becomeReady()
+        case .received(let bytes):
+            received(bytes)
+        case .drained:
+            break
+        case .ended(let clean):
+            ended(clean: clean)
+        case .failed(let failure):
+            fail(failure)
+        }
+    }
+
+    private func becomeReady() {
+        let certificate = channel?.peerCertificate
+        shared.withLock {
+            $0.peerCertificate = certificate
+            $0.isReusable = true
+        }
+        deadline?.clear()
+        state = .idle
+        connected?(.success(()))
+        connected = nil
+    }
+
+    private func received(_ bytes: [UInt8]) {
+        guard case .busy = state else {
+            return end(.malformed("data came that no request asked for"), isNews: true)
+        }
+        do throws(HTTPParseError) {
+            if let parsed = try parser.parse(bytes) { finish(parsed) }
+        } catch {
+            end(Self.error(error), isNews: false)
+        }
+    }
+
+    private func finish(_ parsed: HTTPResponseParser.Parsed) {
+        let completion = responded
+        responded = nil
+        deadline?.clear()
+        // A response that overtakes its request, or that brings more than itself, leaves the connection in no known place.
+        if parsed.keepsAlive, !parser.hasExcess, channel?.hasUnsent == false {
+            state = .idle
+        } else {
+            end(.closed, isNews: false)
+        }
+        completion?(.success(parsed.response))
+    }
+
+    private func ended(clean: Bool) {
+        switch state {
+        case .connecting:
+            let words = channel?.unfinishedAnswer
+            end(words.map { .tls($0) } ?? .closed, isNews: false)
+        case .busy:
+            if clean, let parsed = parser.finish() { return finish(parsed) }
+            end(.closed, isNews: false)
+        case .idle:
+            end(.closed, isNews: true)
+        case .new, .closed:
+            break
+        }
+    }
+
+    private func fail(_ failure: Channel.Failure) {
+        let isIdle = if case .idle = state { true } else { false }
+        let error: HTTPClientError =
+            switch failure {
+            case .connect(let error): .connect(error)
+            case .broken(let error): .reset(error)
+            case .tls(let failure): Self.error(failure)
+            }
+        end(error, isNews: isIdle)
+    }
+
+    private func expired() {
+        switch state {
+        case .connecting(let phase): end(.timedOut(phase: phase), isNews: false)
+        case .busy: end(.timedOut(phase: .response), isNews: false)
+        case .new, .idle, .closed: break
+        }
+    }
+
+    /// The only way to `closed`.
+    private func end(_ error: HTTPClientError, isNews: Bool) {
+        if case .closed = state { return }
+        state = .closed(error, isNews: isNews)
+        shared.withLock { $0.isReusable = false }
+        deadline = nil
+        channel?.close()
+        channel = nil
+        let (connected, responded, handlers) = (connected, responded, closeHandlers)
+        (self.connected, self.responded, closeHandlers) = (nil, nil, [])
+        connected?(.failure(error))
+        responded?(.failure(error))
+        if isNews { for handler in handlers { handler(error) } }
+    }
+
+    // MARK: - Errors
+
+    private static func error(_ failure: TLSFailure) -> HTTPClientError {
+        switch failure {
+        case .certificate(let reason, let summary): .certificate(reason, summary)
+        case .session(let reason): .tls(reason)
+        }
+    }
+
+    private static func error(_ error: HTTPParseError) -> HTTPClientError {
+        switch error {
+        case .malformed(let reason): .malformed(reason)
+        case .unsupportedVersion(let version): .malformed("the version is \(version)")
+        case .headTooLarge(let limit), .bodyTooLarge(let limit): .tooLarge(limit: limit)
+        }
+    }
+}
