@@ -70,13 +70,12 @@ package struct StatusTable: Sendable {
         if let failed = backend.probe?.failedChecks, !failed.isEmpty {
             reason += " (failed: \(failed.joined(separator: ", ")))"
         }
-        let drained = backend.administrative == .drained
         let weight =
             backend.effectiveWeight == backend.weight
             ? String(backend.weight) : "\(backend.effectiveWeight)/\(backend.weight)"
         return [
             Cell(backend.name), Cell(backend.address),
-            Cell(drained ? "\(backend.state.rawValue), drained" : backend.state.rawValue, Self.style(backend.state)),
+            Cell(Self.state(backend), Self.style(backend.state)),
             Cell(Self.age(since: backend.since, now: now)), Cell(weight), Cell(String(backend.connections.active)),
             Cell(String(backend.connections.total)),
             Cell(backend.probe?.latencySeconds.map(Self.latency) ?? "-"),
@@ -124,6 +123,15 @@ package struct StatusTable: Sendable {
             ])
         }
         return [[Cell("leases", .bold)]] + table.lines()
+    }
+
+    /// The state in a word or two; that it is draining goes without saying for what the operator has drained.
+    private static func state(_ backend: BackendStatus) -> String {
+        switch (backend.administrative, backend.state) {
+        case (.enabled, let state): state.rawValue
+        case (.drained, .draining): "drained"
+        case (.drained, let state): "\(state.rawValue), drained"
+        }
     }
 
     private static func style(_ state: BackendStatus.State) -> Style {

@@ -1,0 +1,41 @@
+import Admin
+import Synchronization
+
+/// A source that answers with a fixed status and remembers the writes.
+final class SampleSource: AdminSource {
+    private let current: Status
+    private let live: Bool
+    private let log = Mutex<[String]>([])
+
+    init(_ status: Status = Samples.full, live: Bool = true) {
+        current = status
+        self.live = live
+    }
+
+    /// What was written, one entry a call.
+    var writes: [String] { log.withLock { $0 } }
+
+    func status() async -> Status { current }
+    func metrics() async -> MetricsInput { MetricsInput(status: current) }
+    func isLive() async -> Bool { live }
+
+    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
+        try check(frontend, backend)
+        log.withLock { $0.append("\(frontend)/\(backend) drained=\(drained)") }
+    }
+
+    func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError) {
+        try check(frontend, backend)
+        guard backend != "master-2" else { throw .rejected("master-2 is drained") }
+        log.withLock { $0.append("\(frontend)/\(backend) weight=\(weight)") }
+    }
+
+    private func check(_ frontend: String, _ backend: String) throws(AdminWriteError) {
+        guard let known = current.frontends.first(where: { $0.name == frontend }) else {
+            throw .unknownFrontend(frontend, known: current.frontends.map(\.name))
+        }
+        guard known.backends.contains(where: { $0.name == backend }) else {
+            throw .unknownBackend(backend, frontend: frontend, known: known.backends.map(\.name))
+        }
+    }
+}
