@@ -2,6 +2,8 @@ import Admin
 import Balancing
 import ControlPlane
 import DataPlane
+import FairleadConfiguration
+import SecureHTTP
 import SystemIO
 
 extension Daemon: AdminSource {
@@ -45,12 +47,16 @@ extension Daemon: AdminSource {
 
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
         let controller = try await find(frontend, backend)
-        await controller.setAdministrative(drained ? .drained : .enabled, backend: backend)
+        guard await controller.setAdministrative(drained ? .drained : .enabled, backend: backend) else {
+            throw .rejected("\(backend) has just left the pool")
+        }
     }
 
     func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError) {
         let controller = try await find(frontend, backend)
-        await controller.setWeight(weight, backend: backend)
+        guard await controller.setWeight(weight, backend: backend) else {
+            throw .rejected("\(backend) has just left the pool")
+        }
     }
 
     private func find(_ frontend: String, _ backend: String) async throws(AdminWriteError) -> FrontendController {
@@ -93,7 +99,61 @@ extension Daemon: AdminSource {
                     error: $0.error, failedChecks: $0.failedChecks)
             },
             certificate: health.certificate.map {
-                BackendStatus.Certificate(notAfter: Timestamp(secondsSince1970: $0.notAfter), names: $0.names)
+                BackendStatus.Certificate(notAfter: Timestamp(secondsSince1970: Double($0.notAfter)), names: $0.names)
             })
+    }
+}
+
+// MARK: - Metrics
+
+extension Daemon {
+    func metrics() async -> MetricsInput {
+        var details: [MetricsInput.BackendDetail] = []
+        for controller in controllers {
+            for backend in await controller.status().backends {
+                let counters = dataPlane.counters(ofBackend: backend.id)
+                details.append(
+                    MetricsInput.BackendDetail(
+                        frontend: controller.name, backend: backend.name,
+                        connectDuration: counters.map {
+                            Histogram(
+                                upperBounds: BackendCounters.connectBoundsSeconds, counts: $0.connectCounts,
+                                sum: $0.connectSeconds)
+                        },
+                        probeDuration: Histogram(
+                            upperBounds: ProbeHistogram.upperBounds, counts: backend.probeHistogram.counts,
+                            sum: backend.probeHistogram.sum),
+                        transitions: backend.transitions))
+            }
+        }
+        return MetricsInput(status: await status(), backends: details, extra: relayFamilies())
+    }
+
+    /// Counters that the status does not have.
+    private func relayFamilies() -> [MetricFamily] {
+        let frontends = controllers.compactMap { controller in
+            dataPlane.counters(ofFrontend: controller.name).map { (name: controller.name, counters: $0) }
+        }
+        func family(_ name: String, _ help: String, _ value: (FrontendCounters) -> UInt64) -> MetricFamily {
+            MetricFamily(
+                "fairlead_frontend_\(name)", .counter, help: help,
+                samples: frontends.map { frontend in
+                    MetricFamily.Sample(
+                        [MetricFamily.Label("frontend", frontend.name)], .count(value(frontend.counters)))
+                })
+        }
+        return [
+            family("unanswered_total", "Connections reset because no backend answered.", \.unanswered),
+            family("client_timeouts_total", "Connections reset because the client said nothing.", \.clientTimeouts),
+            family(
+                "client_closed_early_total", "Connections that the client ended before a backend had answered.",
+                \.clientClosedEarly),
+            family(
+                "replays_total", "Connections whose ClientHello was sent to more than one backend.", \.replays),
+            family(
+                "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
+                \.notReplayable),
+            family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
+        ]
     }
 }

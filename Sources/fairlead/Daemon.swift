@@ -3,6 +3,7 @@ import ControlPlane
 import DataPlane
 import FairleadConfiguration
 import Logging
+import SecureHTTP
 import SystemIO
 
 /// A running load balancer: the relay, a controller for each frontend and the admin port, put together from a
@@ -63,7 +64,7 @@ actor Daemon {
             throw Failure(reasons: ["\(error)"])
         }
         var controllers: [FrontendController] = []
-        for frontend in loaded.configuration.frontends { controllers.append(try makeController(frontend)) }
+        for frontend in loaded.configuration.frontends { controllers.append(makeController(frontend)) }
         self.controllers = controllers
         observer.observe(controllers)
         let options = loaded.configuration.admin
@@ -78,15 +79,25 @@ actor Daemon {
         for frontend in loaded.configuration.frontends { announce(frontend) }
     }
 
-    private func makeController(_ frontend: Configuration.Frontend) throws(Failure) -> FrontendController {
-        do {
-            return try FrontendController(
-                name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
-                backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane),
-                logger: logger)
-        } catch {
-            throw Failure(reasons: ["frontend \(frontend.name): \(error)"])
+    private func makeController(_ frontend: Configuration.Frontend) -> FrontendController {
+        FrontendController(
+            name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
+            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger)
+    }
+
+    /// Loads every certificate and key.
+    ///
+    /// - Throws: With all that cannot be used, each with its field and file.
+    static func checkKeys(_ configuration: Configuration) throws(Failure) {
+        var reasons: [String] = []
+        for frontend in configuration.frontends {
+            do throws(TLSError) {
+                try frontend.checkKeys()
+            } catch {
+                reasons.append("frontend \(frontend.name): health.tls: \(error)")
+            }
         }
+        if !reasons.isEmpty { throw Failure(reasons: reasons) }
     }
 
     private func announce(_ frontend: Configuration.Frontend) {
@@ -107,14 +118,7 @@ actor Daemon {
         let former = loaded.configuration
         let formerByName = Dictionary(uniqueKeysWithValues: former.frontends.map { ($0.name, $0) })
         let wanted = Set(configuration.frontends.map(\.name))
-        var created: [String: FrontendController] = [:]
-        for frontend in configuration.frontends {
-            if formerByName[frontend.name] == nil {
-                created[frontend.name] = try makeController(frontend)
-            } else {
-                try checkProbe(frontend)
-            }
-        }
+        try Self.checkKeys(configuration)
         try bind(configuration.frontends, former: formerByName)
 
         var kept: [FrontendController] = []
@@ -130,16 +134,12 @@ actor Daemon {
         var ordered: [FrontendController] = []
         for frontend in configuration.frontends {
             if let controller = kept.first(where: { $0.name == frontend.name }) {
-                do {
-                    try await controller.apply(
-                        policy: frontend.healthPolicy, probe: frontend.probeOptions,
-                        backends: frontend.backendSpecifications)
-                } catch {
-                    // Checked above; a file has changed in between. The former options stay.
-                    logger.error("frontend \(frontend.name): \(error)")
-                }
+                await controller.apply(
+                    policy: frontend.healthPolicy, probe: frontend.probeOptions,
+                    backends: frontend.backendSpecifications)
                 ordered.append(controller)
-            } else if let controller = created[frontend.name] {
+            } else {
+                let controller = makeController(frontend)
                 await controller.start()
                 ordered.append(controller)
                 announce(frontend)

@@ -1,3 +1,4 @@
+import Admin
 import FoundationEssentials
 import Logging
 import SystemIO
@@ -39,7 +40,7 @@ struct LogOutput: LogHandler {
     }
 
     private static func time() -> String {
-        Date(timeIntervalSince1970: WallClock.seconds()).formatted(.iso8601.timeZone(separator: .omitted).time(includingFractionalSeconds: true))
+        Timestamp(secondsSince1970: WallClock.seconds()).description
     }
 
     /// Text that cannot be taken for a second line.

@@ -32,8 +32,16 @@ extension Configuration.Frontend {
     /// How probes are made.
     var probeOptions: ProbeOptions {
         ProbeOptions(
-            protocol: health.protocol.probeProtocol, path: health.path, livenessPath: health.livenessPath,
+            transport: health.protocol.probeTransport, path: health.path, livenessPath: health.livenessPath,
             tls: health.tls.clientOptions, tokenFile: health.tokenFile)
+    }
+
+    /// Loads the certificates and keys that the probes use, to learn at once whether they can be used.
+    ///
+    /// - Throws: With the field and the file.
+    func checkKeys() throws(TLSError) {
+        guard health.protocol == .https else { return }
+        _ = try TLSClientContext(health.tls.clientOptions)
     }
 
     /// The backends of the file.
@@ -65,7 +73,7 @@ extension Configuration.Algorithm {
 }
 
 extension Configuration.ProbeProtocol {
-    fileprivate var probeProtocol: ProbeOptions.Transport {
+    fileprivate var probeTransport: ProbeOptions.Transport {
         switch self {
         case .https: .https
         case .http: .http

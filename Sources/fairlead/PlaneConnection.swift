@@ -33,7 +33,7 @@ final class RelayObserver: DataPlaneEvents {
     func dialFailed(backend: BackendID, _ failure: DialFailure) {
         // A controller does not know other frontends' backends and ignores them.
         for controller in controllers.withLock(\.self) {
-            Task { await controller.dialFailed(backend) }
+            controller.dialFailed(backend)
         }
     }
 

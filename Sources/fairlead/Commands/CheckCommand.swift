@@ -26,8 +26,10 @@ struct CheckCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("client-address"),
         help: ArgumentHelp(
-            "An address or name that clients will use; the backends' certificates must be valid for it. May be repeated. \
-            Without it: the addresses that the frontends listen on.", valueName: "HOST"))
+            """
+            An address or name that clients will use; the backends' certificates must be valid for it. May be repeated. \
+            Without it: the addresses that the frontends listen on.
+            """, valueName: "HOST"))
     var clientAddresses: [String] = []
 
     @Option(name: .shortAndLong, help: "How to print the findings.")

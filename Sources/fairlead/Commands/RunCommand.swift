@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import FairleadConfiguration
-import Logging
+public import Logging
 import SystemIO
 
 /// `fairlead run`: the daemon.
@@ -20,6 +20,12 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
+        do throws(Daemon.Failure) {
+            try Daemon.checkKeys(configuration)
+        } catch {
+            for reason in error.reasons { logger.critical("\(file.path): \(reason)") }
+            throw ExitCode.badConfiguration
+        }
         ProcessLimits.ignoreBrokenPipes()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
         let sources = [SignalSource.Signal.hangUp, .interrupt, .terminate].map { signal in

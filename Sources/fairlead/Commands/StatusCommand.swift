@@ -48,7 +48,9 @@ struct StatusCommand: AsyncParsableCommand {
         case .json: StandardStream.output.write(response.text)
         case .table:
             StandardStream.output.write(
-                clear + StatusTable(status, isColored: StandardStream.output.isTerminal).text)
+                clear
+                    + StatusTable(usesColour: StandardStream.output.isTerminal).render(
+                        status, now: Timestamp(secondsSince1970: WallClock.seconds())))
         }
         return status.ready
     }
