@@ -182,6 +182,9 @@ package actor FrontendController {
 // MARK: - For the rounds of probing
 
 extension FrontendController {
+    /// The tasks that have not ended.
+    var taskCount: Int { tasks.count }
+
     func watch(_ id: BackendID) -> BackendWatch? { watches.first { $0.id == id } }
 
     /// Publishes the pool if it differs from what was published last.
