@@ -138,6 +138,11 @@ import Testing
         #expect(frontend.connect.firstByte == .milliseconds(300))
     }
 
+    @Test func `discovery alone is enough, without a backend to begin with`() throws {
+        let added = "- {name: b, listen: [\"[::]:1\"], discovery: {kubernetes: {kubeconfig: /k}}}\n"
+        #expect(try parse(minimal + added).frontends[1].backends.isEmpty)
+    }
+
     @Test func `a part whose fields are all commented out is absent`() throws {
         let text = minimal + "  health:\n    # rise: 5\n  discovery: ~\nleases: null\nworkers:\n"
         #expect(try parse(text) == parse(minimal))
