@@ -103,7 +103,8 @@ struct Fields {
         case .sequence: "must be \(wanted), but is a list"
         case .scalar(let scalar) where scalar.string.isEmpty: "must be \(wanted), but is empty"
         case .scalar(let scalar): "must be \(wanted), but is \(quoted(scalar.string))"
-        case .alias: "must be \(wanted), but is an alias"
+        case .alias(let alias):
+            "must be \(wanted), but is the alias \(quoted("*" + alias.anchor.rawValue)); write it out"
         }
     }
 
