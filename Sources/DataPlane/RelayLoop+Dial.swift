@@ -46,14 +46,15 @@ extension RelayLoop {
         let connection = table[slot]
         let dial = dials[Int(connection.pointee.dial)]
         dial.nextAttemptAt = .max
+        var isUnderWay: Bool
         repeat {
             guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
             guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
                 dial.isExhausted = true
                 return
             }
-            attempt(slot, dial, index)
-        } while dial.attempts.isEmpty || dial.isLastResort
+            isUnderWay = attempt(slot, dial, index)
+        } while !isUnderWay || dial.isLastResort
     }
 
     /// The next choice that has not been tried; nil when there is none.
@@ -82,10 +83,10 @@ extension RelayLoop {
         }
     }
 
-    /// Begins a connect. What fails at once is counted and leaves no attempt behind.
-    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) {
+    /// Begins a connect. False when it failed at once: it is counted, and leaves no attempt behind.
+    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> Bool {
         guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
-            return
+            return false
         }
         let descriptor: BorrowedDescriptor
         do throws(Errno) {
@@ -93,7 +94,7 @@ extension RelayLoop {
         } catch {
             // No descriptor left: that is this host's trouble, not the backend's.
             dial.isExhausted = true
-            return
+            return false
         }
         for option in frontend.socketOptions { try? option.set(on: descriptor) }
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
@@ -102,7 +103,7 @@ extension RelayLoop {
         case .failed(let error):
             closeDescriptor(descriptor)
             dialFailed(index, .connect(error))
-            return
+            return false
         case .connected:
             attempt.isConnected = true
         case .inProgress:
@@ -111,12 +112,13 @@ extension RelayLoop {
         guard register(descriptor, slot, role: attempt.role) else {
             closeDescriptor(descriptor)
             dial.isExhausted = true
-            return
+            return false
         }
         backends[Int(index)]?.connectionCount += 1
         backend.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.attempts.append(attempt)
-        if attempt.isConnected { connected(slot, dial, dial.attempts.count - 1) }
+        if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
+        return true
     }
 
     // MARK: Events
@@ -145,13 +147,14 @@ extension RelayLoop {
     }
 
     private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
+        var position = position
         if !dial.attempts[position].isConnected {
             if let error = Socket.pendingError(dial.attempts[position].descriptor) {
                 return attemptFailed(slot, dial, position, .connect(error))
             }
             // An edge of the registration itself, before the connect has ended.
             guard events.contains(.writable) else { return }
-            connected(slot, dial, position)
+            position = connected(dial, position)
         }
         if events.contains(.writable) { dial.attempts[position].isWritable = true }
         guard !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) else {
@@ -165,8 +168,11 @@ extension RelayLoop {
         }
     }
 
-    /// The attempt's connect has succeeded: those that are still connecting have lost.
-    private mutating func connected(_ slot: Int, _ dial: Dial, _ position: Int) {
+    /// The attempt's connect has succeeded: those that are still connecting have lost. They are closed, which moves the
+    /// attempts, and may be tried again, should the winner not answer.
+    ///
+    /// - Returns: The attempt's new position.
+    private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
         dial.attempts[position].isConnected = true
         let attempt = dial.attempts[position]
         let duration = now - attempt.startedAt
@@ -176,9 +182,14 @@ extension RelayLoop {
         }
         dial.giveUpAt = .max
         dial.nextAttemptAt = .max
+        var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
+            if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
+            dial.isExhausted = false
             closeAttempt(dial, other)
+            if other < position { position -= 1 }
         }
+        return position
     }
 
     // MARK: The first flight
