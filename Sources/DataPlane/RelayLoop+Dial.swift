@@ -282,8 +282,13 @@ extension RelayLoop {
     mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
         let attempt = dial.attempts[position]
         closeAttempt(dial, position)
-        dialFailed(attempt.backend, failure)
+        dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
         noteReplay(slot, dial, after: attempt)
+        if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
+            // Nothing is connected any more: the bound for that applies again.
+            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
+            dial.giveUpAt = min(dial.giveUpAt, now + bound)
+        }
         dialNext(slot)
     }
 
@@ -295,10 +300,10 @@ extension RelayLoop {
         frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
-    /// Counts a failure and tells the control plane.
-    private mutating func dialFailed(_ index: Int32, _ failure: DialFailure) {
+    /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
+    private mutating func dialFailed(_ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
         guard let backend = backends[Int(index)] else { return }
-        backend.row.add(BackendCounter.dialFailures.rawValue, 1)
+        if !isCounted { backend.row.add(BackendCounter.dialFailures.rawValue, 1) }
         guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
         backends[Int(index)]?.lastEvidenceAt = now
         events.dialFailed(backend: backend.endpoint.id, failure)
@@ -344,11 +349,15 @@ extension RelayLoop {
         let dial = dials[Int(table[slot].pointee.dial)]
         if now >= dial.answerBy {
             let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
-            if !clientWasSilent { for attempt in dial.attempts { dialFailed(attempt.backend, .silent) } }
+            if !clientWasSilent {
+                for attempt in dial.attempts { dialFailed(attempt.backend, .silent, isCounted: attempt.isSuspect) }
+            }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
         if now >= dial.giveUpAt {
-            for attempt in dial.attempts { dialFailed(attempt.backend, .connect(.timedOut)) }
+            for attempt in dial.attempts {
+                dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
+            }
             return abandon(slot, .unanswered)
         }
         if now >= dial.nextAttemptAt {
