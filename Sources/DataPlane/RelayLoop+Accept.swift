@@ -6,7 +6,7 @@ extension RelayLoop {
     /// How many connections one turn takes from a listener's queue before the established ones have theirs.
     private static var acceptBatch: Int { 64 }
     /// How long accepting pauses when descriptors are used up, unless a connection ends before: 100 ms.
-    private static var acceptPause: UInt64 { 100_000_000 }
+    static var acceptPause: UInt64 { 100_000_000 }
 
     /// Takes clients from a listener's queue. Listeners are level-triggered: what is left comes back next turn.
     mutating func acceptConnections(listener position: Int) {
@@ -78,9 +78,9 @@ extension RelayLoop {
 
     /// Leaves clients in the kernel's queue until there are descriptors again. A level-triggered listener that cannot
     /// be accepted from would otherwise wake the loop without end.
-    private mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
-        frontends[index]?.row.add(FrontendCounter.acceptPauses.rawValue, 1)
-        if let frontend = frontends[index] {
+    mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
+        if acceptResumesAt == 0, let frontend = frontends[index] {
+            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
             events.acceptPaused(frontend: frontend.shared.name, error: error)
         }
         for position in listeners.indices { setPaused(position, true) }
