@@ -37,6 +37,8 @@ package struct Errno: Error, Hashable, Sendable, RawRepresentable {
     @inlinable package static var addressInUse: Errno { Errno(rawValue: EADDRINUSE) }
     /// EADDRNOTAVAIL: no local address (or, on connect, no local port) is left.
     @inlinable package static var addressNotAvailable: Errno { Errno(rawValue: EADDRNOTAVAIL) }
+    /// EAFNOSUPPORT: the host does not have that address family.
+    @inlinable package static var addressFamilyNotSupported: Errno { Errno(rawValue: EAFNOSUPPORT) }
     /// EMFILE: the process has no descriptor left.
     @inlinable package static var tooManyOpenFiles: Errno { Errno(rawValue: EMFILE) }
     /// ENFILE: the system has no descriptor left.

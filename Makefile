@@ -1,0 +1,89 @@
+# Fairlead's one place for commands: `make help`. Each target installs the Debian packages that it needs and misses.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Arguments for `make run`, as in: make run ARGS="--for 20s"
+ARGS ?=
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
+TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl kubernetes-client
+# A wrong import between modules is an error, not a habit (see Package.swift).
+SWIFT_FLAGS := --explicit-target-dependency-import-check error
+RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath -Xlinker -z -Xlinker now
+TEST_FLAGS := $(SWIFT_FLAGS) --disable-xctest
+
+# $(call need,packages): installs those that are missing.
+define need
+@missing=$$(for package in $(1); do \
+	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || echo $$package; done); \
+if [ -n "$$missing" ]; then \
+	echo "installing" $$missing; \
+	{ $(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+		-o DPkg::Lock::Timeout=600 install --no-install-recommends $$missing; } </dev/null >&2; \
+fi
+endef
+
+.PHONY: help run build release test test-tsan test-asan e2e lint format install uninstall clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Shows the demo: three small API servers behind Fairlead, taken down in turn (ARGS="--for 20s")
+	.build/debug/fairlead demo $(ARGS)
+
+build: ## Builds .build/debug/fairlead
+	$(call need,$(BUILD_PACKAGES))
+	swift build $(SWIFT_FLAGS) --product fairlead
+
+release: ## Builds .build/release/fairlead with the Swift library linked in
+	$(call need,$(BUILD_PACKAGES))
+	swift build $(SWIFT_FLAGS) $(RELEASE_FLAGS) --product fairlead
+
+test: ## Runs the unit and integration tests
+	$(call need,$(TEST_PACKAGES))
+	swift build $(SWIFT_FLAGS) --build-tests
+	swift test $(TEST_FLAGS) --skip-build
+
+test-tsan: ## Runs them under the thread sanitizer
+	$(call need,$(TEST_PACKAGES))
+	TSAN_OPTIONS="halt_on_error=1 suppressions=$(CURDIR)/Tests/tsan.suppressions" \
+		swift test $(TEST_FLAGS) --sanitize thread --scratch-path .build-tsan
+
+test-asan: ## Runs them under the address sanitizer
+	$(call need,$(TEST_PACKAGES))
+	ASAN_OPTIONS="detect_leaks=0" swift test $(TEST_FLAGS) --sanitize address --scratch-path .build-asan
+
+e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
+	Tests/EndToEnd/run
+
+lint: ## Checks the style of the sources
+	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+
+format: ## Puts the sources into that style
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+install: release ## Installs under $(DESTDIR)$(PREFIX), with the example configuration and the completions
+	install -D -m 0755 .build/release/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
+	strip $(DESTDIR)$(PREFIX)/bin/fairlead
+	install -D -m 0644 config/fairlead.yaml $(DESTDIR)$(PREFIX)/share/fairlead/fairlead.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	.build/release/fairlead --generate-completion-script bash \
+		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead
+	.build/release/fairlead --generate-completion-script zsh \
+		> $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead
+	.build/release/fairlead --generate-completion-script fish \
+		> $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
+
+uninstall: ## Removes what install has put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/fairlead $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
+	rm -rf $(DESTDIR)$(PREFIX)/share/fairlead
+
+clean: ## Removes everything that was built
+	rm -rf .build .build-*

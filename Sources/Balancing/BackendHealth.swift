@@ -1,0 +1,310 @@
+/// The health of one backend: probes' outcomes go in, transitions come out. It does no I/O and reads no clock.
+///
+///     evidence                      from up, degraded        from unknown        from draining, down
+///     ---------------------------   ----------------------   -----------------   --------------------------------
+///     ready                         up, after `rise` if      up at once          up after `rise`, with slow start;
+///                                   it was degraded                              at once if nothing is usable
+///     ready, slow `fall` times      degraded                 up, then degraded   degraded, as for ready
+///     401, 403                      degraded                 degraded at once    degraded, as for ready
+///     red, liveness green           draining                 draining            draining
+///     red, liveness not known yet   draining                 draining            as it is
+///     red, liveness dead            draining; down and       draining; down      down and reset after `fall`, but only
+///                                   reset after `fall` (*)   after `fall` (*)    while another is usable (*)
+///     silent, liveness green        draining after `fall`;   draining after      draining
+///                                   last usable: degraded    `fall`
+///     timed out                     down and reset after     down after `fall`   down and reset after `fall`
+///                                   `fall`; last usable:
+///                                   degraded
+///     refused, reset, unreachable,  down and reset after     down after `fall`   down and reset after `fall`
+///     malformed                     `fall`
+///     certificate wrong             down at once, keep       down at once        down at once, keep
+///
+/// (*) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
+/// of a cluster whose etcd holds an election would add a storm of lists to it. The reset comes as soon as another is usable.
+///
+/// `fall` counts bad outcomes of all kinds together; any good one ends the run. What else is heard of a backend (a dial
+/// that failed, a probe connection that ended, a probe that is overdue) never changes its state: it raises a doubt, which
+/// makes the next probes come faster.
+package struct BackendHealth: Sendable {
+    /// What the decision needs to know about the other backends of the frontend.
+    package struct Context: Hashable, Sendable {
+        /// Whether this backend is usable and no other is.
+        package var isLastUsable: Bool
+        /// Whether any backend is usable, this one included.
+        package var anyUsable: Bool
+
+        /// A context with both its values.
+        package init(isLastUsable: Bool, anyUsable: Bool) {
+            self.isLastUsable = isLastUsable
+            self.anyUsable = anyUsable
+        }
+    }
+
+    /// The share of its weight that a degraded backend gets.
+    static let degradedShare = 0.25
+    /// The part of a probe delay that jitter may take away. It never adds: the time to notice a hang stays bounded.
+    static let jitterShare = 0.1
+    private static let heldWords = "last usable backend, held: "
+
+    /// The policy; a new one counts from the next outcome on.
+    package var policy: HealthPolicy
+    /// The state of now.
+    package private(set) var state = BackendState.unknown
+    /// Why the backend is in that state, in words. It may change while the state stays the same.
+    package private(set) var reason = "not probed yet"
+    /// Since when the backend is in that state.
+    package private(set) var since: Instant
+    /// How often the state has changed.
+    package private(set) var transitions: UInt64 = 0
+
+    /// Whether the backend was there when the daemon started, so that there is nobody to protect it from by a slow start.
+    private let isPresentAtStart: Bool
+    private var ramp: SlowStart?
+    /// Outcomes of one kind in a row.
+    private var runs = Runs()
+    private var hasDoubt = false
+    /// The reason without its count, which would make it another reason at every probe.
+    private var cause = ""
+
+    private struct Runs: Hashable, Sendable {
+        /// The server answered, with whatever shows that it serves.
+        var alive = 0
+        /// It was ready, and fast.
+        var fast = 0
+        /// It was ready, but slow.
+        var slow = 0
+        /// It was dead in any way.
+        var bad = 0
+        /// Whether the bad run shows nothing but silence, as a server under load does.
+        var badIsSilence = true
+
+        mutating func endGood() { (alive, fast, slow) = (0, 0, 0) }
+
+        mutating func endBad() { (bad, badIsSilence) = (0, true) }
+
+        mutating func addBad(silence: Bool) {
+            endGood()
+            bad += 1
+            badIsSilence = badIsSilence && silence
+        }
+    }
+
+    /// A backend that was never probed.
+    ///
+    /// - Parameters:
+    ///   - policy: How many outcomes it takes to change its state.
+    ///   - instant: The present.
+    ///   - isPresentAtStart: Whether it is there since the daemon's start; then it begins at its full weight.
+    package init(policy: HealthPolicy, at instant: Instant, isPresentAtStart: Bool) {
+        self.policy = policy
+        self.isPresentAtStart = isPresentAtStart
+        since = instant
+    }
+
+    /// Takes in what a round of probing has found out.
+    ///
+    /// - Parameters:
+    ///   - outcome: What was found out.
+    ///   - instant: When; not before that of the last call.
+    ///   - context: The state of the frontend's backends before this call.
+    /// - Returns: The transition, if the state changes.
+    package mutating func observe(
+        _ outcome: ProbeOutcome, at instant: Instant, context: Context
+    ) -> Transition? {
+        // The first half of a round ("red, and liveness is being asked") answers no doubt.
+        if case .notReady(_, _, .unknown) = outcome {} else { hasDoubt = false }
+        switch outcome {
+        case .ready(let latency):
+            return observeReady(latency: latency, at: instant, context)
+        case .aliveButUnauthorized(let status):
+            return observeUnauthorized(status: status, at: instant, context)
+        case .notReady(let status?, let failedChecks, let liveness):
+            return observeRed(status: status, failedChecks: failedChecks, liveness, at: instant, context)
+        case .notReady(nil, _, .alive):
+            return observeSilentButAlive(at: instant, context)
+        case .notReady(nil, _, _):
+            return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
+        case .untrusted(let reason):
+            runs.addBad(silence: false)
+            return enter(.down, "certificate: \(reason)", at: instant)
+        case .failed(let kind, let reason):
+            return observeFailure(kind, reason: reason, at: instant, context)
+        }
+    }
+
+    /// Takes note that something outside the probes' answers speaks against the backend: a failed dial, a connection reset
+    /// by it, the end of the idle probe connection, a probe without an answer after `suspectInterval`.
+    ///
+    /// It changes no state. The caller should probe now.
+    package mutating func raiseDoubt() { hasDoubt = true }
+
+    /// Whether the next probe should come after `suspectInterval`: the backend does not serve, or the last outcomes have
+    /// begun to say something else than its state does.
+    package var isSuspect: Bool {
+        switch state {
+        case .unknown, .draining, .down: true
+        case .up: hasDoubt || runs.bad > 0 || runs.slow > 0
+        case .degraded: hasDoubt || runs.bad > 0 || runs.fast > 0
+        }
+    }
+
+    /// Whether only its being the last usable backend keeps it from going down or draining.
+    package var isHeld: Bool { state == .degraded && cause.hasPrefix(Self.heldWords) }
+
+    /// How long to wait from the beginning of one probe to that of the next.
+    ///
+    /// - Parameter jitter: A random number from 0 up to 1, so that the probes of many balancers do not fall into step.
+    /// - Returns: The interval of the moment, or up to a tenth less.
+    package func nextProbeDelay(jitter: Double) -> Duration {
+        let interval = isSuspect ? policy.suspectInterval : policy.interval
+        return interval * (1 - Self.jitterShare * min(1, max(0, jitter)))
+    }
+
+    /// The part of its weight that the backend gets at `instant`: 1 when it is well, less while it ramps up or is degraded,
+    /// 0 when it is not usable.
+    package func share(at instant: Instant) -> Double {
+        guard state.isUsable else { return 0 }
+        return (ramp?.share(at: instant) ?? 1) * (state == .degraded ? Self.degradedShare : 1)
+    }
+
+    /// The weight of the moment for a configured one: at least 1 for a usable backend whose weight is not 0, else 0.
+    package func effectiveWeight(of weight: Int, at instant: Instant) -> Int {
+        guard state.isUsable, weight > 0 else { return 0 }
+        return max(1, Int((Double(weight) * share(at: instant)).rounded()))
+    }
+
+    /// Whether the share grows with time at `instant`.
+    package func isRamping(at instant: Instant) -> Bool {
+        guard state.isUsable, let ramp else { return false }
+        return !ramp.isOver(at: instant)
+    }
+}
+
+extension BackendHealth {
+    private mutating func observeReady(latency: Duration, at instant: Instant, _ context: Context) -> Transition? {
+        let isSlow = latency > policy.slowThreshold
+        runs.endBad()
+        runs.alive += 1
+        runs.fast = isSlow ? 0 : runs.fast + 1
+        runs.slow = isSlow ? runs.slow + 1 : 0
+        let slowReason = "slow: ready only after \(latency.inMilliseconds)"
+        switch state {
+        case .unknown:
+            return enter(.up, "ready at the first probe that succeeded", at: instant)
+        case .up:
+            guard runs.slow >= policy.fall else { return nil }
+            return enter(.degraded, slowReason, times: runs.slow, at: instant)
+        case .degraded:
+            guard runs.fast >= policy.rise else {
+                // Whatever it was that degraded it, slowness is the reason by now.
+                return runs.slow >= policy.fall ? enter(.degraded, slowReason, at: instant) : nil
+            }
+            return enter(.up, "ready", times: runs.fast, at: instant)
+        case .draining, .down:
+            guard let reason = reasonToReturn("ready", context) else { return nil }
+            return isSlow
+                ? enter(.degraded, "\(reason), but \(slowReason)", at: instant)
+                : enter(.up, reason, at: instant)
+        }
+    }
+
+    private mutating func observeUnauthorized(status: Int, at instant: Instant, _ context: Context) -> Transition? {
+        runs.endBad()
+        runs.alive += 1
+        (runs.fast, runs.slow) = (0, 0)
+        let words = "alive, but it tells its readiness only to known clients (HTTP \(status))"
+        switch state {
+        case .unknown, .up, .degraded:
+            return enter(.degraded, words, at: instant)
+        case .draining, .down:
+            guard reasonToReturn("alive", context) != nil else { return nil }
+            return enter(.degraded, words, at: instant)
+        }
+    }
+
+    /// The reason why a backend that was away is used again, or nil while it is not.
+    private func reasonToReturn(_ word: String, _ context: Context) -> String? {
+        if runs.alive >= policy.rise { return "\(word), \(times(runs.alive))" }
+        return context.anyUsable ? nil : "\(word), and no other backend is usable"
+    }
+
+    private mutating func observeRed(
+        status: Int, failedChecks: [String], _ liveness: Liveness, at instant: Instant, _ context: Context
+    ) -> Transition? {
+        let checks = failedChecks.isEmpty ? "" : ": \(failedChecks.joined(separator: ", "))"
+        let words = "not ready (HTTP \(status)\(checks))"
+        switch liveness {
+        case .unknown:
+            // Liveness is being asked. No new connections meanwhile; what becomes of the old ones can wait for it.
+            runs.endGood()
+            return state == .down ? nil : enter(.draining, words, at: instant)
+        case .alive:
+            runs.endGood()
+            runs.endBad()
+            return enter(.draining, words, at: instant)
+        case .dead:
+            runs.addBad(silence: false)
+            if runs.bad >= policy.fall, isAnotherUsable(context) {
+                return enter(.down, "\(words) and not live", times: runs.bad, .reset, at: instant)
+            }
+            return state == .down ? nil : enter(.draining, "\(words) and not live", at: instant)
+        }
+    }
+
+    private mutating func observeSilentButAlive(at instant: Instant, _ context: Context) -> Transition? {
+        runs.addBad(silence: true)
+        let words = "live, but no answer about its readiness in time"
+        if state == .down { return enter(.draining, words, at: instant) }
+        guard runs.bad >= policy.fall else { return nil }
+        if state.isUsable, context.isLastUsable {
+            return enter(.degraded, Self.heldWords + words, at: instant)
+        }
+        return enter(.draining, words, times: runs.bad, at: instant)
+    }
+
+    private mutating func observeFailure(
+        _ kind: ProbeFailure, reason words: String, at instant: Instant, _ context: Context
+    ) -> Transition? {
+        runs.addBad(silence: kind == .timedOut)
+        guard runs.bad >= policy.fall else { return nil }
+        if runs.badIsSilence, state.isUsable, context.isLastUsable {
+            return enter(.degraded, Self.heldWords + words, at: instant)
+        }
+        return enter(.down, words, times: runs.bad, .reset, at: instant)
+    }
+
+    private func isAnotherUsable(_ context: Context) -> Bool {
+        state.isUsable ? !context.isLastUsable : context.anyUsable
+    }
+
+    /// Goes to a state for a reason. When it is there already only the reason changes.
+    private mutating func enter(
+        _ next: BackendState, _ cause: String, times count: Int = 1,
+        _ existingConnections: Transition.ExistingConnections = .keep, at instant: Instant
+    ) -> Transition? {
+        if next == state, cause == self.cause { return nil }
+        self.cause = cause
+        reason = count == 1 ? cause : "\(cause), \(times(count))"
+        guard next != state else { return nil }
+        let previous = state
+        if !next.isUsable {
+            ramp = nil
+        } else if !previous.isUsable, previous != .unknown || !isPresentAtStart {
+            ramp = SlowStart(start: instant, duration: policy.slowStart)
+        }
+        state = next
+        since = instant
+        transitions += 1
+        return Transition(
+            from: previous, to: next, reason: reason, at: instant, existingConnections: existingConnections)
+    }
+
+    private func times(_ count: Int) -> String {
+        count == 1 ? "once" : "\(count) times in a row"
+    }
+}
+
+extension Duration {
+    /// The duration in whole milliseconds, for people.
+    var inMilliseconds: String { "\(wholeNanoseconds / 1_000_000) ms" }
+}

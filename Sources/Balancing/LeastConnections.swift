@@ -1,0 +1,39 @@
+/// Weighted least connections.
+///
+/// Candidates are the members whose load (active connections by weight) is below what every member would have after
+/// taking one more: `active/weight < min((active + 1)/weight)`. Among them the turn decides. While connections are held
+/// this keeps the counts in proportion to the weights; when they are so short that all counts are equal, where the bare
+/// rule would send everything to the first or the heaviest member, it splits by weight.
+struct LeastConnections: Sendable {
+    /// The counts as read at the beginning of a pick, by index into the tier: other workers change them meanwhile.
+    private var active: [Int] = []
+
+    /// Makes room for the snapshot's members.
+    mutating func adopt(_ storage: PoolSnapshot.Storage) {
+        active = Array(repeating: 0, count: storage.members.count)
+    }
+
+    /// Picks a member of a tier.
+    ///
+    /// - Precondition: The exclusions leave somebody of the tier.
+    mutating func pick(
+        from tier: PoolSnapshot.TierMembers, of members: [PoolMember], _ exclusions: Exclusions,
+        turn: inout SmoothWeightedRoundRobin, activeConnections: (BackendID) -> Int
+    ) -> Int {
+        // The limit as a fraction: fractions are compared by cross-multiplying, exactly and without division.
+        var limit = (numerator: 0, denominator: 0)
+        for index in tier.positions.indices {
+            let position = tier.positions[index]
+            guard !exclusions.contains(position) else { continue }
+            let count = max(0, activeConnections(members[position].id))
+            active[index] = count
+            let weight = tier.weights[index]
+            if limit.denominator == 0 || (count + 1) * limit.denominator < limit.numerator * weight {
+                limit = (count + 1, weight)
+            }
+        }
+        return turn.pick(from: tier, exclusions) { index in
+            active[index] * limit.denominator < limit.numerator * tier.weights[index]
+        }
+    }
+}

@@ -1,0 +1,105 @@
+/// An immutable view of one frontend's backends, published by the control plane and read by every worker without a lock.
+///
+/// Copying it copies one reference. Members are sorted into tiers once, when it is made; a pick takes the first tier that
+/// has somebody left to try:
+///
+///     usable     up or degraded, with an effective weight
+///     unknown    not probed yet
+///     parked     up or degraded, but of weight 0
+///     draining   its server asked for no new connections; better than one that is down
+///     down       it may have come back since its last probe
+///     leftover   of weight 0, and not usable
+///
+/// A backend drained by its operator is in no tier and is never picked.
+package struct PoolSnapshot: Sendable {
+    /// The tiers, best first.
+    enum Tier: Int, Sendable, CaseIterable {
+        case usable, unknown, parked, draining, down, leftover
+    }
+
+    /// The members of one tier, in the snapshot's order.
+    struct TierMembers: Sendable {
+        let tier: Tier
+        /// Indices into the snapshot's members.
+        var positions: [Int] = []
+        /// The weight of each, at least 1.
+        var weights: [Int] = []
+        /// The sum of the weights.
+        var cycle = 0
+    }
+
+    /// What every copy of a snapshot shares. Its identity tells a selector whether the snapshot has changed.
+    final class Storage: Sendable {
+        let members: [PoolMember]
+        let positions: [BackendID: Int]
+        /// The tier of each member; nil for those drained by the operator.
+        let tierOfMember: [Tier?]
+        /// Only those that have members, best first.
+        let tiers: [TierMembers]
+
+        init(members: [PoolMember]) {
+            self.members = members
+            positions = Dictionary(uniqueKeysWithValues: members.indices.map { (members[$0].id, $0) })
+            tierOfMember = members.map(Tier.init(of:))
+            var tiers = Tier.allCases.map { TierMembers(tier: $0) }
+            for (position, member) in members.enumerated() {
+                guard let tier = tierOfMember[position] else { continue }
+                tiers[tier.rawValue].positions.append(position)
+                tiers[tier.rawValue].weights.append(tier.weight(of: member))
+                tiers[tier.rawValue].cycle += tier.weight(of: member)
+            }
+            self.tiers = tiers.filter { !$0.positions.isEmpty }
+        }
+    }
+
+    let storage: Storage
+
+    /// The pool of nobody.
+    package static let empty = PoolSnapshot(members: [])
+
+    /// Sorts the members into tiers.
+    ///
+    /// - Parameter members: The backends in the order of the configuration. No id may appear twice.
+    package init(members: [PoolMember]) {
+        storage = Storage(members: members)
+    }
+
+    /// All backends, in the order given.
+    package var members: [PoolMember] { storage.members }
+
+    /// The member of this id, or nil when it is not in the pool.
+    package func member(_ id: BackendID) -> PoolMember? {
+        storage.positions[id].map { storage.members[$0] }
+    }
+
+    /// Whether a new connection can go to a backend that is known to serve.
+    package var hasUsable: Bool { storage.tiers.first?.tier == .usable }
+
+    /// Whether this backend is picked only because all that serve, or might, were tried or do not exist.
+    ///
+    /// Also true for a backend that is not in the pool or that its operator has drained.
+    package func isLastResort(_ id: BackendID) -> Bool {
+        guard let position = storage.positions[id], let tier = storage.tierOfMember[position] else { return true }
+        return tier.rawValue > Tier.unknown.rawValue
+    }
+}
+
+extension PoolSnapshot.Tier {
+    /// The tier where the member belongs, or nil when its operator has drained it.
+    init?(of member: PoolMember) {
+        guard member.administrative == .enabled else { return nil }
+        switch member.state {
+        case .up, .degraded: self = member.weight > 0 && member.effectiveWeight > 0 ? .usable : .parked
+        case _ where member.weight <= 0: self = .leftover
+        case .unknown: self = .unknown
+        case .draining: self = .draining
+        case .down: self = .down
+        }
+    }
+
+    /// The weight by which the member is picked in this tier, at least 1. Outside the first tier nothing is ramping up, so
+    /// the configured weight counts.
+    func weight(of member: PoolMember) -> Int {
+        max(1, self == .usable ? member.effectiveWeight : member.weight)
+    }
+}

@@ -1,0 +1,256 @@
+package import Balancing
+import Synchronization
+package import SystemIO
+
+/// The relay: one epoll thread a core, all listening on every frontend's addresses.
+///
+/// Any thread may call any method; none of them blocks on a worker, but `stop` waits for all of them.
+package final class DataPlane: Sendable {
+    /// Why a frontend could not be opened.
+    package struct ListenError: Error, CustomStringConvertible {
+        /// The frontend's name.
+        package let frontend: String
+        /// The address as configured.
+        package let address: SocketAddress
+        /// What the system said.
+        package let error: Errno
+
+        package var description: String {
+            let advice =
+                switch error {
+                case .addressInUse: "another process listens there: stop it or choose another port"
+                case .permissionDenied: "ports below 1024 need CAP_NET_BIND_SERVICE"
+                case .addressNotAvailable: "no interface of this host has that address"
+                default: "check the address"
+                }
+            return "frontend \(frontend): cannot listen on \(address): \(error) (\(advice))"
+        }
+    }
+
+    private struct State {
+        var frontends: [String: OpenFrontend] = [:]
+        var nextIndex: FrontendIndex = 0
+        var statistics: [BackendID: BackendStatistics] = [:]
+    }
+
+    private struct OpenFrontend {
+        let index: FrontendIndex
+        var options: FrontendOptions
+        let shared: FrontendShared
+        /// Configured address to the one bound: they differ where the port was 0.
+        var bound: [SocketAddress: SocketAddress] = [:]
+        var pool: [BackendID] = []
+    }
+
+    private let mailboxes: [Mailbox]
+    private let threads: [Thread]
+    private let state = Mutex(State())
+
+    /// Starts the workers. They listen nowhere until `open`.
+    ///
+    /// - Parameters:
+    ///   - workers: Threads, at least 1.
+    ///   - maxConnections: The most connections of the whole process. Each takes two descriptors.
+    ///   - events: Told of dial failures.
+    /// - Throws: EMFILE, ENOMEM or EAGAIN when the system gives no thread or descriptor.
+    package init(workers: Int, maxConnections: Int, events: any DataPlaneEvents) throws(Errno) {
+        precondition(workers >= 1)
+        var mailboxes: [Mailbox] = []
+        var threads: [Thread] = []
+        // The kernel spreads connections by hash, so that one worker can have more than its share.
+        let limits = RelayLoop.Limits(connectionsPerWorker: maxConnections)
+        for index in 0..<workers {
+            let mailbox = try Mailbox()
+            mailboxes.append(mailbox)
+            threads.append(
+                try Thread(name: "relay-\(index)") {
+                    do throws(Errno) {
+                        var loop = try RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
+                        loop.run()
+                    } catch {
+                        preconditionFailure("a relay worker cannot start: \(error)")
+                    }
+                })
+        }
+        self.mailboxes = mailboxes
+        self.threads = threads
+    }
+
+    // MARK: Frontends
+
+    /// Listens on a frontend's addresses. Clients that come before a pool is published are reset.
+    package func open(_ options: FrontendOptions) throws(ListenError) {
+        let sockets = try Self.bindAll(options, Set(options.listen), workers: mailboxes.count)
+        state.withLock { state in
+            precondition(state.frontends[options.name] == nil, "the frontend is open already")
+            let index = state.nextIndex
+            state.nextIndex += 1
+            var frontend = OpenFrontend(
+                index: index, options: options, shared: FrontendShared(name: options.name, workers: mailboxes.count))
+            post(.openFrontend(index, options, frontend.shared))
+            start(sockets, &frontend)
+            state.frontends[options.name] = frontend
+        }
+    }
+
+    /// Applies changed options to an open frontend: new addresses are bound first, then old ones closed. Established
+    /// connections stay.
+    package func update(_ options: FrontendOptions) throws(ListenError) {
+        let current = state.withLock { Set($0.frontends[options.name]?.options.listen ?? []) }
+        let wanted = Set(options.listen)
+        let sockets = try Self.bindAll(options, wanted.subtracting(current), workers: mailboxes.count)
+        state.withLock { state in
+            guard var frontend = state.frontends[options.name] else {
+                return sockets.forEach { $0.descriptors.forEach(closeDescriptor) }
+            }
+            frontend.options = options
+            post(.updateFrontend(frontend.index, options))
+            start(sockets, &frontend)
+            for address in current.subtracting(wanted) {
+                post(.stopListening(frontend.index, address))
+                frontend.bound[address] = nil
+            }
+            state.frontends[options.name] = frontend
+        }
+    }
+
+    /// Closes a frontend's listeners. Its connections stay until they end.
+    package func close(frontend name: String) {
+        state.withLock { state in
+            guard let frontend = state.frontends.removeValue(forKey: name) else { return }
+            post(.closeFrontend(frontend.index))
+            Self.prune(&state)
+        }
+    }
+
+    /// The addresses that a frontend listens on, with the ports that the system chose for port 0.
+    package func addresses(ofFrontend name: String) -> [SocketAddress] {
+        state.withLock { state in
+            guard let frontend = state.frontends[name] else { return [] }
+            return frontend.options.listen.compactMap { frontend.bound[$0] }
+        }
+    }
+
+    /// Sockets bound for one address, one a worker.
+    struct BoundAddress {
+        /// As the configuration has it.
+        let configured: SocketAddress
+        /// As the system has it: with the port that it chose for port 0.
+        let bound: SocketAddress
+        let descriptors: [BorrowedDescriptor]
+    }
+
+    private func start(_ sockets: [BoundAddress], _ frontend: inout OpenFrontend) {
+        for address in sockets {
+            frontend.bound[address.configured] = address.bound
+            for (mailbox, descriptor) in zip(mailboxes, address.descriptors) {
+                mailbox.post(.listen(frontend.index, descriptor, address.configured))
+            }
+        }
+    }
+
+    /// Binds every address once a worker, or none at all.
+    private static func bindAll(
+        _ options: FrontendOptions, _ addresses: Set<SocketAddress>, workers: Int
+    ) throws(ListenError) -> [BoundAddress] {
+        var result: [BoundAddress] = []
+        for address in options.listen where addresses.contains(address) {
+            do throws(Errno) {
+                result.append(try Listening.bind(address, copies: workers, options: options.connection.socketOptions))
+            } catch {
+                result.forEach { $0.descriptors.forEach(closeDescriptor) }
+                throw ListenError(frontend: options.name, address: address, error: error)
+            }
+        }
+        return result
+    }
+
+    // MARK: Pools
+
+    /// Makes a pool the one that new connections of a frontend are spread over.
+    package func publish(frontend name: String, snapshot: PoolSnapshot, addresses: [BackendID: SocketAddress]) {
+        state.withLock { state in
+            guard var frontend = state.frontends[name] else { return }
+            var endpoints: [BackendEndpoint] = []
+            for member in snapshot.members {
+                guard let address = addresses[member.id] else { continue }
+                let statistics = state.statistics[member.id] ?? BackendStatistics(workers: mailboxes.count)
+                state.statistics[member.id] = statistics
+                endpoints.append(BackendEndpoint(id: member.id, address: address, statistics: statistics))
+            }
+            frontend.pool = endpoints.map(\.id)
+            state.frontends[name] = frontend
+            Self.prune(&state)
+            post(.publish(frontend.index, PoolView(snapshot: snapshot, endpoints: endpoints)))
+        }
+    }
+
+    /// Resets all connections of a backend, spread over a time. Clients that have had no byte from it yet go to another.
+    package func resetConnections(of backend: BackendID, over duration: Duration) {
+        post(.resetBackend(backend, overNanoseconds: UInt64(max(0, duration.nanoseconds))))
+    }
+
+    /// Forgets the counters of backends that are in no pool and have no connection.
+    private static func prune(_ state: inout State) {
+        let listed = Set(state.frontends.values.flatMap(\.pool))
+        state.statistics = state.statistics.filter { id, statistics in
+            listed.contains(id) || statistics.active.load(ordering: .relaxed) > 0
+        }
+    }
+
+    // MARK: Counters
+
+    /// A frontend's counters now; nil when it is not open.
+    package func counters(ofFrontend name: String) -> FrontendCounters? {
+        state.withLock { $0.frontends[name].map { FrontendCounters($0.shared) } }
+    }
+
+    /// A backend's counters now; nil when it is in no pool and has no connection.
+    package func counters(ofBackend id: BackendID) -> BackendCounters? {
+        state.withLock { $0.statistics[id].map(BackendCounters.init) }
+    }
+
+    /// Asks every worker to run `body` on its thread: that it does shows that it turns.
+    package func onEveryWorker(_ body: @escaping @Sendable () -> Void) {
+        post(.call(body))
+    }
+
+    /// How many workers there are.
+    package var workerCount: Int { mailboxes.count }
+
+    // MARK: Ending
+
+    /// Closes all listeners; established connections stay.
+    package func stopAccepting() {
+        post(.stopAccepting)
+    }
+
+    /// Resets all connections, ends the workers and waits for them.
+    package func stop() {
+        post(.stop)
+        for thread in threads { thread.join() }
+    }
+
+    /// Takes all established connections out of the workers. The descriptors in the records are the caller's to close.
+    package func handOver() async -> [ConnectionRecord] {
+        var records: [ConnectionRecord] = []
+        for mailbox in mailboxes {
+            records += await withCheckedContinuation { continuation in
+                mailbox.post(.handOver { continuation.resume(returning: $0) })
+            }
+        }
+        return records
+    }
+
+    /// Goes on with connections that were handed over, on the workers in turn. Their backends must be in a published pool.
+    package func adopt(_ records: [ConnectionRecord]) {
+        for (position, mailbox) in mailboxes.enumerated() {
+            let share = records.enumerated().filter { $0.offset % mailboxes.count == position }.map(\.element)
+            if !share.isEmpty { mailbox.post(.adopt(share)) }
+        }
+    }
+
+    private func post(_ command: WorkerCommand) {
+        for mailbox in mailboxes { mailbox.post(command) }
+    }
+}

@@ -1,0 +1,79 @@
+import Balancing
+import SystemIO
+
+/// The search for a backend on behalf of one client: attempts under way, backends tried, and the client's first bytes.
+///
+/// Nothing binds the client to a backend until the first byte from one of them: a ClientHello is kept, at most
+/// `flightLimit` bytes, and can be sent again. Objects are recycled by the worker, so a new connection allocates nothing.
+final class Dial {
+    /// A connect under way, or a connection that has not answered yet.
+    struct Attempt {
+        let descriptor: BorrowedDescriptor
+        /// Index into the worker's backends.
+        let backend: Int32
+        /// In event tokens.
+        let role: UInt8
+        let startedAt: UInt64
+        var isConnected = false
+        var isWritable = true
+        /// How much of the flight this backend's socket has taken.
+        var sentBytes = 0
+        /// Its silence was told to the control plane.
+        var isSuspect = false
+    }
+
+    /// The most bytes that are kept to be sent again: one TLS record.
+    static let flightLimit = 16_384
+    /// How many attempts may be under way at once.
+    static let concurrentLimit = 16
+
+    /// Under way now, in the order begun.
+    var attempts: [Attempt] = []
+    /// All backends that were tried; none is tried twice.
+    var tried: [BackendID] = []
+    /// The role of the next attempt.
+    var nextRole = EventToken.firstAttempt
+    /// The client's bytes so far, in `flight[..<flightBytes]`.
+    let flight: UnsafeMutableRawBufferPointer
+    var flightBytes = 0
+    /// What those bytes are.
+    var hello = ClientHello.incomplete
+    /// When the next backend is to be dialled too; `.max`: not by time.
+    var nextAttemptAt = UInt64.max
+    /// When the client is reset unless some backend has connected.
+    var giveUpAt = UInt64.max
+    /// When the client is reset unless some backend has answered.
+    var answerBy = UInt64.max
+    /// All backends were tried.
+    var isExhausted = false
+    /// Nothing is known to serve: everything is tried at once, with short bounds.
+    var isLastResort = false
+    /// The client's bytes were sent to a second backend.
+    var isReplayed = false
+
+    init() {
+        flight = .allocate(byteCount: Self.flightLimit, alignment: 16)
+        attempts.reserveCapacity(4)
+        tried.reserveCapacity(8)
+    }
+
+    deinit { flight.deallocate() }
+
+    /// The bytes that the client has sent so far.
+    var sentFlight: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: flight[..<flightBytes]) }
+
+    /// Makes the object ready for the next client; its memory stays.
+    func recycle() {
+        attempts.removeAll(keepingCapacity: true)
+        tried.removeAll(keepingCapacity: true)
+        nextRole = EventToken.firstAttempt
+        flightBytes = 0
+        hello = .incomplete
+        nextAttemptAt = .max
+        giveUpAt = .max
+        answerBy = .max
+        isExhausted = false
+        isLastResort = false
+        isReplayed = false
+    }
+}

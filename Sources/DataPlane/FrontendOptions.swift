@@ -1,0 +1,94 @@
+package import Balancing
+package import SystemIO
+
+/// What the data plane needs to know of one frontend. Every value is validated before it gets here.
+package struct FrontendOptions: Sendable, Equatable {
+    /// The frontend's name, unique in the daemon.
+    package var name: String
+    /// The addresses to listen on. `[::]` takes IPv4 clients too.
+    package var listen: [SocketAddress]
+    /// How a backend is chosen for a new connection.
+    package var algorithm: Algorithm
+    /// How backends are dialled.
+    package var connect: Connect
+    /// How established connections are kept.
+    package var connection: ConnectionOptions
+    /// The most connections at once; nil: as many as the descriptors allow.
+    package var maxConnections: Int?
+    /// The most connections at once from one source host; nil: no limit.
+    package var maxConnectionsPerSource: Int?
+
+    /// How backends are dialled.
+    package struct Connect: Sendable, Equatable {
+        /// After this long without a connection the next backend is dialled too.
+        package var stagger: Duration
+        /// After this long without an answer to the ClientHello it is sent to another backend too.
+        package var firstByte: Duration
+        /// When no backend has connected by then, the client is reset.
+        package var timeout: Duration
+
+        package init(
+            stagger: Duration = .milliseconds(250), firstByte: Duration = .seconds(1), timeout: Duration = .seconds(3)
+        ) {
+            self.stagger = stagger
+            self.firstByte = firstByte
+            self.timeout = timeout
+        }
+    }
+
+    /// How established connections are kept.
+    package struct ConnectionOptions: Sendable, Equatable {
+        /// TCP keepalive: the silence before the first probe, in whole seconds.
+        package var keepaliveIdle: Duration
+        /// TCP keepalive: the time between probes, in whole seconds.
+        package var keepaliveInterval: Duration
+        /// TCP keepalive: how many unanswered probes end the connection.
+        package var keepaliveCount: Int
+        /// TCP_USER_TIMEOUT on both sides.
+        package var userTimeout: Duration
+        /// How long a client may take to send its first bytes, and a backend to answer them.
+        package var firstByteTimeout: Duration
+        /// How long a connection that one side has ended may stand without a byte moving.
+        package var halfCloseTimeout: Duration
+        /// How long an established connection may stand without a byte moving; nil: for ever.
+        package var idleTimeout: Duration?
+
+        package init(
+            keepaliveIdle: Duration = .seconds(15), keepaliveInterval: Duration = .seconds(5), keepaliveCount: Int = 3,
+            userTimeout: Duration = .seconds(15), firstByteTimeout: Duration = .seconds(10),
+            halfCloseTimeout: Duration = .seconds(60), idleTimeout: Duration? = nil
+        ) {
+            self.keepaliveIdle = keepaliveIdle
+            self.keepaliveInterval = keepaliveInterval
+            self.keepaliveCount = keepaliveCount
+            self.userTimeout = userTimeout
+            self.firstByteTimeout = firstByteTimeout
+            self.halfCloseTimeout = halfCloseTimeout
+            self.idleTimeout = idleTimeout
+        }
+
+        /// The options that listeners (whose connections inherit them) and backend sockets are given.
+        var socketOptions: [SocketOption] {
+            SocketOption.keepalive(
+                idleSeconds: Int32(clamping: max(1, keepaliveIdle.components.seconds)),
+                intervalSeconds: Int32(clamping: max(1, keepaliveInterval.components.seconds)),
+                count: Int32(clamping: max(1, keepaliveCount))) + [
+                    .userTimeout(milliseconds: Int32(clamping: userTimeout.nanoseconds / 1_000_000)), .noDelay,
+                ]
+        }
+    }
+
+    package init(
+        name: String, listen: [SocketAddress], algorithm: Algorithm = .leastConnections, connect: Connect = Connect(),
+        connection: ConnectionOptions = ConnectionOptions(), maxConnections: Int? = nil,
+        maxConnectionsPerSource: Int? = nil
+    ) {
+        self.name = name
+        self.listen = listen
+        self.algorithm = algorithm
+        self.connect = connect
+        self.connection = connection
+        self.maxConnections = maxConnections
+        self.maxConnectionsPerSource = maxConnectionsPerSource
+    }
+}

@@ -1,0 +1,126 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+extension RelayLoop {
+    /// How many connections one turn takes from a listener's queue before the established ones have theirs.
+    private static var acceptBatch: Int { 64 }
+    /// How long accepting pauses when descriptors are used up, unless a connection ends before: 100 ms.
+    static var acceptPause: UInt64 { 100_000_000 }
+
+    /// Takes clients from a listener's queue. Listeners are level-triggered: what is left comes back next turn.
+    mutating func acceptConnections(listener position: Int) {
+        guard position < listeners.count, let listener = listeners[position], !listener.isPaused else { return }
+        for _ in 0..<Self.acceptBatch {
+            switch Socket.accept(listener.descriptor) {
+            case .accepted(let client, let source):
+                admit(client, from: source, frontend: Int(listener.frontend))
+            case .wouldBlock:
+                return
+            case .failed(let error):
+                if error.isResourceExhaustion { pauseAccepting(frontend: Int(listener.frontend), error) }
+                // Anything else concerned a client that is gone already (accept(2), "Error handling").
+                return
+            }
+        }
+    }
+
+    private mutating func admit(_ client: BorrowedDescriptor, from source: SocketAddress, frontend index: Int) {
+        guard let frontend = frontends[index] else { return reset(client) }
+        frontend.row.add(FrontendCounter.accepted.rawValue, 1)
+        let hash = source.hostHash
+        let open = frontend.shared.active.add(1, ordering: .relaxed).newValue
+        if let limit = frontend.options.maxConnections, open > limit {
+            return refuse(client, frontend, .refusedByLimit)
+        }
+        if let limit = frontend.options.maxConnectionsPerSource, !frontend.shared.admitSource(hash, limit: limit) {
+            return refuse(client, frontend, .refusedBySource)
+        }
+        guard let slot = table.take() else {
+            if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(hash) }
+            return refuse(client, frontend, .refusedByLimit)
+        }
+        let connection = table[slot]
+        connection.pointee.state = .dialing
+        connection.pointee.frontend = Int32(index)
+        connection.pointee.sourceHash = hash
+        connection.pointee.acceptedAt = now
+        connection.pointee.lastActivity = now
+        connection.pointee.sides[0].descriptor = client
+        frontends[index]?.connectionCount += 1
+        guard register(client, slot, role: EventToken.client) else { return end(slot, .reset) }
+        startDialing(slot)
+    }
+
+    /// Registers a descriptor once for everything, edge-triggered. False when the kernel has no memory for it.
+    func register(_ descriptor: BorrowedDescriptor, _ slot: Int, role: UInt8) -> Bool {
+        let token = EventToken(slot: slot, role: role, generation: table[slot].pointee.generation)
+        do throws(Errno) {
+            try epoll.add(
+                descriptor, [.readable, .writable, .peerClosed, .edgeTriggered], token: token.rawValue)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func refuse(_ client: BorrowedDescriptor, _ frontend: Frontend, _ counter: FrontendCounter) {
+        frontend.shared.active.subtract(1, ordering: .relaxed)
+        frontend.row.add(counter.rawValue, 1)
+        reset(client)
+    }
+
+    /// Closes a descriptor with RST.
+    func reset(_ descriptor: BorrowedDescriptor) {
+        Socket.resetOnClose(descriptor)
+        closeDescriptor(descriptor)
+    }
+
+    /// Leaves clients in the kernel's queue until there are descriptors again. A level-triggered listener that cannot
+    /// be accepted from would otherwise wake the loop without end.
+    mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
+        if acceptResumesAt == 0, let frontend = frontends[index] {
+            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
+            events.acceptPaused(frontend: frontend.shared.name, error: error)
+        }
+        for position in listeners.indices { setPaused(position, true) }
+        acceptResumesAt = now + Self.acceptPause
+    }
+
+    /// Goes on after a pause.
+    mutating func resumeAccepting() {
+        acceptResumesAt = 0
+        for position in listeners.indices { setPaused(position, false) }
+    }
+
+    private mutating func setPaused(_ position: Int, _ paused: Bool) {
+        guard let listener = listeners[position], listener.isPaused != paused else { return }
+        let token = EventToken(slot: position, role: EventToken.listener)
+        do throws(Errno) {
+            try epoll.modify(listener.descriptor, paused ? [] : .readable, token: token.rawValue)
+            listeners[position]?.isPaused = paused
+        } catch {
+            preconditionFailure("epoll_ctl on a listener: \(error)")
+        }
+    }
+}
+
+extension FrontendShared {
+    /// Counts one more connection of a source, unless it has `limit` already.
+    fileprivate func admitSource(_ source: UInt64, limit: Int) -> Bool {
+        sources.withLock { counts in
+            let count = counts[source, default: 0]
+            guard count < limit else { return false }
+            counts[source] = count + 1
+            return true
+        }
+    }
+
+    /// Counts one connection of a source less. One that was accepted before there was a limit was not counted.
+    func releaseSource(_ source: UInt64) {
+        sources.withLock { counts in
+            guard let count = counts[source] else { return }
+            counts[source] = count > 1 ? count - 1 : nil
+        }
+    }
+}

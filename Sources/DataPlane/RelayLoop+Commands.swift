@@ -1,0 +1,264 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+extension RelayLoop {
+    /// Carries out what another thread has asked for.
+    mutating func perform(_ command: WorkerCommand) {
+        switch command {
+        case .openFrontend(let index, let options, let shared): openFrontend(index, options, shared)
+        case .listen(let index, let descriptor, let address): listen(index, descriptor, address)
+        case .stopListening(let index, let address):
+            closeListeners { $0.frontend == Int32(index) && $0.address == address }
+        case .updateFrontend(let index, let options): update(index, options)
+        case .closeFrontend(let index): closeFrontend(index)
+        case .publish(let index, let pool): adopt(pool, frontend: index)
+        case .resetBackend(let id, let nanoseconds): resetBackend(id, over: nanoseconds)
+        case .stopAccepting: closeListeners { _ in true }
+        case .call(let body): body()
+        case .handOver(let reply): reply(handOver())
+        case .adopt(let records): for record in records { adopt(record) }
+        case .stop: stop()
+        }
+    }
+
+    // MARK: Frontends
+
+    private mutating func openFrontend(_ index: FrontendIndex, _ options: FrontendOptions, _ shared: FrontendShared) {
+        while frontends.count <= index { frontends.append(nil) }
+        frontends[index] = Frontend(
+            options: options, shared: shared, row: shared.rows.row(self.index),
+            pool: PoolView(snapshot: .empty, endpoints: []),
+            selector: Selector(algorithm: options.algorithm, seed: UInt64(self.index)))
+        update(index, options)
+    }
+
+    private mutating func update(_ index: FrontendIndex, _ options: FrontendOptions) {
+        guard var frontend = frontends[index] else { return }
+        func nanoseconds(_ duration: Duration) -> UInt64 { UInt64(max(0, duration.nanoseconds)) }
+        if frontend.options.algorithm != options.algorithm {
+            frontend.selector = Selector(algorithm: options.algorithm, seed: UInt64(self.index))
+        }
+        if frontend.options.maxConnectionsPerSource == nil, options.maxConnectionsPerSource != nil {
+            countSources(of: index, frontend.shared)
+        }
+        frontend.options = options
+        frontend.stagger = nanoseconds(options.connect.stagger)
+        frontend.firstByte = nanoseconds(options.connect.firstByte)
+        frontend.connectTimeout = nanoseconds(options.connect.timeout)
+        frontend.firstByteTimeout = nanoseconds(options.connection.firstByteTimeout)
+        frontend.halfCloseTimeout = nanoseconds(options.connection.halfCloseTimeout)
+        frontend.idleTimeout = options.connection.idleTimeout.map(nanoseconds) ?? 0
+        frontend.socketOptions = options.connection.socketOptions
+        frontends[index] = frontend
+        // Only accepted connections inherit; those that stand keep what they have.
+        for case let listener? in listeners where listener.frontend == Int32(index) {
+            for option in frontend.socketOptions { try? option.set(on: listener.descriptor) }
+        }
+    }
+
+    /// A limit a source has come into force: counts this worker's connections that stand already.
+    private func countSources(of index: FrontendIndex, _ shared: FrontendShared) {
+        for slot in 0..<table.usedSlots {
+            let connection = table[slot]
+            guard connection.pointee.state != .free, connection.pointee.frontend == Int32(index) else { continue }
+            shared.sources.withLock { $0[connection.pointee.sourceHash, default: 0] += 1 }
+        }
+    }
+
+    private mutating func closeFrontend(_ index: FrontendIndex) {
+        closeListeners { $0.frontend == Int32(index) }
+        adopt(PoolView(snapshot: .empty, endpoints: []), frontend: index)
+        guard let frontend = frontends[index] else { return }
+        if frontend.connectionCount == 0 {
+            frontends[index] = nil
+        } else {
+            frontends[index]?.isClosed = true
+        }
+    }
+
+    private mutating func listen(_ index: FrontendIndex, _ descriptor: BorrowedDescriptor, _ address: SocketAddress) {
+        let listener = Listener(descriptor: descriptor, frontend: Int32(index), address: address)
+        let position: Int
+        if let vacant = listeners.firstIndex(where: { $0 == nil }) {
+            listeners[vacant] = listener
+            position = vacant
+        } else {
+            listeners.append(listener)
+            position = listeners.count - 1
+        }
+        do throws(Errno) {
+            try epoll.add(
+                descriptor, .readable, token: EventToken(slot: position, role: EventToken.listener).rawValue)
+        } catch {
+            preconditionFailure("epoll_ctl on a listener: \(error)")
+        }
+    }
+
+    private mutating func closeListeners(where matches: (Listener) -> Bool) {
+        for position in listeners.indices {
+            guard let listener = listeners[position], matches(listener) else { continue }
+            closeDescriptor(listener.descriptor)
+            listeners[position] = nil
+        }
+    }
+
+    // MARK: Backends
+
+    private mutating func adopt(_ pool: PoolView, frontend index: FrontendIndex) {
+        guard index < frontends.count, frontends[index] != nil else { return }
+        let former = frontends[index]?.pool
+        frontends[index]?.pool = pool
+        for endpoint in pool.endpoints {
+            if let known = backendIndices[endpoint.id.rawValue] {
+                backends[Int(known)]?.isListed = true
+                continue
+            }
+            let backend = Backend(endpoint: endpoint, row: endpoint.statistics.rows.row(self.index))
+            if let vacant = backends.firstIndex(where: { $0 == nil }) {
+                backends[vacant] = backend
+                backendIndices[endpoint.id.rawValue] = Int32(vacant)
+            } else {
+                backends.append(backend)
+                backendIndices[endpoint.id.rawValue] = Int32(backends.count - 1)
+            }
+        }
+        let kept = Set(pool.endpoints.map(\.id))
+        for endpoint in former?.endpoints ?? [] where !kept.contains(endpoint.id) {
+            guard let known = backendIndices[endpoint.id.rawValue] else { continue }
+            backends[Int(known)]?.isListed = false
+            if backends[Int(known)]?.connectionCount == 0 { forgetBackend(known) }
+        }
+    }
+
+    /// Drops a backend that is in no pool and has no connection.
+    mutating func forgetBackend(_ index: Int32) {
+        guard let backend = backends[Int(index)] else { return }
+        backendIndices[backend.endpoint.id.rawValue] = nil
+        backends[Int(index)] = nil
+    }
+
+    /// Ends every connection of a dead backend, spread over a time, so that the survivors are not stampeded. Clients
+    /// that only wait for its first byte are given to another one at once.
+    private mutating func resetBackend(_ id: BackendID, over nanoseconds: UInt64) {
+        guard let index = backendIndices[id.rawValue] else { return }
+        var generator = SystemRandomNumberGenerator()
+        for slot in 0..<table.usedSlots {
+            let connection = table[slot]
+            switch connection.pointee.state {
+            case .free: break
+            case .dialing:
+                let dial = dials[Int(connection.pointee.dial)]
+                guard let position = dial.attempts.firstIndex(where: { $0.backend == index }) else { continue }
+                attemptFailed(slot, dial, position, .declaredDead)
+                settle(slot)
+            case .relaying, .halfClosed:
+                guard connection.pointee.backend == index else { continue }
+                connection.pointee.isDoomed = true
+                timers.arm(slot, deadline: now + UInt64.random(in: 0...nanoseconds, using: &generator))
+            }
+        }
+    }
+
+    // MARK: Outliving the process
+
+    /// Writes out all established connections and forgets them; their descriptors stay open and are the caller's. Those
+    /// that have no backend yet are reset: their clients try again.
+    private mutating func handOver() -> [ConnectionRecord] {
+        var records: [ConnectionRecord] = []
+        for slot in 0..<table.usedSlots {
+            switch table[slot].pointee.state {
+            case .free: break
+            case .dialing: end(slot, .reset)
+            case .relaying, .halfClosed: if let record = takeRecord(slot) { records.append(record) }
+            }
+        }
+        return records
+    }
+
+    private mutating func takeRecord(_ slot: Int) -> ConnectionRecord? {
+        let connection = table[slot]
+        guard let backend = backends[Int(connection.pointee.backend)],
+            let frontend = frontends[Int(connection.pointee.frontend)]
+        else { return nil }
+        for side in 0..<2 {
+            // A duplicate lives on in the other process, so closing would not unregister it.
+            try? epoll.remove(connection.pointee.sides[side].descriptor)
+        }
+        let record = ConnectionRecord(
+            frontend: frontend.shared.name, backend: backend.endpoint.address, backendID: backend.endpoint.id,
+            client: takeHalf(connection, 0), server: takeHalf(connection, 1),
+            sourceHash: connection.pointee.sourceHash, traffic: connection.pointee.traffic.rawValue,
+            acceptedAt: connection.pointee.acceptedAt, lastActivity: connection.pointee.lastActivity)
+        end(slot, .orderly)
+        return record
+    }
+
+    /// Takes the descriptor out of the slot, and the bytes that are on their way.
+    private mutating func takeHalf(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> ConnectionRecord.Half {
+        let flow = connection.pointee.flows[side]
+        var unsent = Array(flow.remainder.bytes)
+        var left = Int(flow.pipeBytes)
+        while left > 0, case .moved(let count) = pipes.read(flow.pipe, into: buffer), count > 0 {
+            unsent += buffer[..<count]
+            left -= count
+        }
+        connection.pointee.flows[side].pipeBytes = Int32(left)
+        let descriptor = connection.pointee.sides[side].descriptor
+        connection.pointee.sides[side].descriptor = -1
+        return ConnectionRecord.Half(
+            descriptor: descriptor, hasEnded: connection.pointee.sides[side].hasEnded,
+            endForwarded: flow.endForwarded, bytes: flow.bytes, unsent: unsent)
+    }
+
+    /// Goes on with a connection that was written out. One whose frontend is not here any more is reset.
+    private mutating func adopt(_ record: ConnectionRecord) {
+        guard
+            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend }),
+            let frontend = frontends[index],
+            let backend = backendIndices[record.backendID.rawValue], let slot = table.take()
+        else {
+            reset(record.client.descriptor)
+            reset(record.server.descriptor)
+            return
+        }
+        let connection = table[slot]
+        connection.pointee.state = record.client.endForwarded || record.server.endForwarded ? .halfClosed : .relaying
+        connection.pointee.traffic = ClientHello.Traffic(rawValue: record.traffic) ?? .unknown
+        connection.pointee.frontend = Int32(index)
+        connection.pointee.backend = backend
+        connection.pointee.backendRole = EventToken.firstAttempt
+        connection.pointee.sourceHash = record.sourceHash
+        connection.pointee.acceptedAt = record.acceptedAt
+        connection.pointee.lastActivity = record.lastActivity
+        for (side, half) in [record.client, record.server].enumerated() {
+            connection.pointee.sides[side] = Side(
+                descriptor: half.descriptor, isReadable: !half.hasEnded, hasEnded: half.hasEnded)
+            connection.pointee.flows[side].bytes = half.bytes
+            connection.pointee.flows[side].endForwarded = half.endForwarded
+            half.unsent.withUnsafeBytes { connection.pointee.flows[side].remainder.keep($0) }
+        }
+        frontend.shared.active.add(1, ordering: .relaxed)
+        if frontend.options.maxConnectionsPerSource != nil {
+            frontend.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
+        }
+        frontends[index]?.connectionCount += 1
+        backends[Int(backend)]?.connectionCount += 1
+        backends[Int(backend)]?.endpoint.statistics.active.add(1, ordering: .relaxed)
+        guard register(record.client.descriptor, slot, role: EventToken.client),
+            register(record.server.descriptor, slot, role: EventToken.firstAttempt)
+        else { return end(slot, .reset) }
+        if connection.pointee.state == .halfClosed {
+            timers.arm(slot, deadline: now + frontend.halfCloseTimeout)
+        } else {
+            armIdleTimer(slot)
+        }
+        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
+    }
+
+    private mutating func stop() {
+        closeListeners { _ in true }
+        for slot in 0..<table.usedSlots where table[slot].pointee.state != .free { end(slot, .reset) }
+        isStopping = true
+    }
+}

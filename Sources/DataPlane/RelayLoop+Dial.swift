@@ -1,0 +1,309 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+// Finding a backend that answers.
+//
+//   time  0        the first choice is dialled; the client's bytes wait in its socket
+//         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
+//         stagger  not connected: the next choice is dialled too; the first to connect wins
+//         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
+//         timeout  nothing has connected: the client is reset
+//         firstByteTimeout  nothing has answered, or the client said nothing: it is reset
+//
+// Bytes that are no whole ClientHello and may have an effect go to one backend only: the first that connects.
+
+extension RelayLoop {
+    /// How long a connect may take when no backend is known to serve: 100 ms. The client hears of it at once instead of
+    /// hanging, and a backend that has just come back still gets its chance.
+    private static var lastResortConnectTimeout: UInt64 { 100_000_000 }
+    /// A backend's failures are told to the control plane at most this often by one worker: every 20 ms.
+    private static var evidenceInterval: UInt64 { 20_000_000 }
+
+    // MARK: Starting
+
+    /// Begins the search for a connection that was just accepted.
+    mutating func startDialing(_ slot: Int) {
+        let connection = table[slot]
+        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return end(slot, .reset) }
+        let position: Int32
+        if let vacant = vacantDials.popLast() {
+            position = vacant
+        } else {
+            dials.append(Dial())
+            position = Int32(dials.count - 1)
+        }
+        connection.pointee.dial = position
+        let dial = dials[Int(position)]
+        dial.giveUpAt = now + frontend.connectTimeout
+        dial.answerBy = now + frontend.firstByteTimeout
+        dialNext(slot)
+        settle(slot)
+    }
+
+    /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once.
+    private mutating func dialNext(_ slot: Int) {
+        let connection = table[slot]
+        let dial = dials[Int(connection.pointee.dial)]
+        dial.nextAttemptAt = .max
+        var start: AttemptStart
+        repeat {
+            guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
+            guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
+                dial.isExhausted = true
+                return
+            }
+            start = attempt(slot, dial, index)
+        } while start == .failed || (start == .underWay && dial.isLastResort)
+    }
+
+    /// What came of beginning a connect.
+    private enum AttemptStart {
+        /// It is among the dial's attempts.
+        case underWay
+        /// It failed at once: it is counted, and leaves no attempt behind.
+        case failed
+        /// The system has no descriptor or memory to give: the dial tries again later.
+        case postponed
+    }
+
+    /// The next choice that has not been tried; nil when there is none.
+    private mutating func pickBackend(_ slot: Int, _ dial: Dial) -> Int32? {
+        let connection = table[slot]
+        let position = Int(connection.pointee.frontend)
+        guard var frontend = frontends[position] else { return nil }
+        // Out of the array, so that picking changes the selector in place instead of copying its storage.
+        frontends[position] = nil
+        defer { frontends[position] = frontend }
+        while true {
+            let member = frontend.selector.pick(
+                from: frontend.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
+                activeConnections: { id in
+                    guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return 0 }
+                    return backend.endpoint.statistics.active.load(ordering: .relaxed)
+                })
+            guard let member else { return nil }
+            if dial.tried.isEmpty, frontend.pool.snapshot.isLastResort(member.id) {
+                dial.isLastResort = true
+                dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
+                dial.answerBy = min(dial.answerBy, now + frontend.firstByte)
+            }
+            dial.tried.append(member.id)
+            if let index = backendIndices[member.id.rawValue] { return index }
+        }
+    }
+
+    /// Begins a connect to the backend that was picked last.
+    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> AttemptStart {
+        guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
+            return .failed
+        }
+        let descriptor: BorrowedDescriptor
+        do throws(Errno) {
+            descriptor = try Socket.stream(for: backend.endpoint.address).take()
+        } catch {
+            if error.isResourceExhaustion { return postpone(slot, dial, error) }
+            dialFailed(index, .connect(error))
+            return .failed
+        }
+        for option in frontend.socketOptions { try? option.set(on: descriptor) }
+        var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
+        dial.nextRole += 1
+        switch Socket.connect(descriptor, to: backend.endpoint.address) {
+        case .failed(let error):
+            closeDescriptor(descriptor)
+            dialFailed(index, .connect(error))
+            return .failed
+        case .connected:
+            attempt.isConnected = true
+        case .inProgress:
+            dial.nextAttemptAt = now + frontend.stagger
+        }
+        guard register(descriptor, slot, role: attempt.role) else {
+            closeDescriptor(descriptor)
+            return postpone(slot, dial, .outOfMemory)
+        }
+        backends[Int(index)]?.connectionCount += 1
+        backend.endpoint.statistics.active.add(1, ordering: .relaxed)
+        dial.attempts.append(attempt)
+        if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
+        return .underWay
+    }
+
+    /// This host, not the backend, is in trouble. The client waits, within the bound for connecting, and no other is
+    /// taken in meanwhile: accepting with the last descriptor only to reset would empty the queue one by one.
+    private mutating func postpone(_ slot: Int, _ dial: Dial, _ error: Errno) -> AttemptStart {
+        dial.tried.removeLast()
+        dial.nextAttemptAt = now + Self.acceptPause
+        pauseAccepting(frontend: Int(table[slot].pointee.frontend), error)
+        return .postponed
+    }
+
+    // MARK: Events
+
+    /// An edge on the client's socket or on one of the attempts.
+    mutating func dialEvent(_ slot: Int, role: UInt8, _ events: Epoll.Events) {
+        let connection = table[slot]
+        let dial = dials[Int(connection.pointee.dial)]
+        if role == EventToken.client {
+            clientEvent(slot, dial, events)
+        } else if let position = dial.attempts.firstIndex(where: { $0.role == role }) {
+            attemptEvent(slot, dial, position, events)
+        }
+        settle(slot)
+    }
+
+    private mutating func clientEvent(_ slot: Int, _ dial: Dial, _ events: Epoll.Events) {
+        let connection = table[slot]
+        if !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) {
+            connection.pointee.sides[0].isReadable = true
+        }
+        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) {
+            connection.pointee.sides[0].peerClosed = true
+        }
+        sendFlight(slot, dial)
+    }
+
+    private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
+        var position = position
+        if !dial.attempts[position].isConnected {
+            if let error = Socket.pendingError(dial.attempts[position].descriptor) {
+                return attemptFailed(slot, dial, position, .connect(error))
+            }
+            // An edge of the registration itself, before the connect has ended.
+            guard events.contains(.writable) else { return }
+            position = connected(dial, position)
+        }
+        if events.contains(.writable) { dial.attempts[position].isWritable = true }
+        guard !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) else {
+            return sendFlight(slot, dial)
+        }
+        switch Socket.receive(dial.attempts[position].descriptor, into: buffer) {
+        case .moved(0): attemptFailed(slot, dial, position, .closed)
+        case .moved(let count): bind(slot, dial, position, answer: count, events)
+        case .wouldBlock: sendFlight(slot, dial)
+        case .failed(let error): attemptFailed(slot, dial, position, .connect(error))
+        }
+    }
+
+    /// The attempt's connect has succeeded: those that are still connecting have lost. They are closed, which moves the
+    /// attempts, and may be tried again, should the winner not answer.
+    ///
+    /// - Returns: The attempt's new position.
+    private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
+        dial.attempts[position].isConnected = true
+        let attempt = dial.attempts[position]
+        let duration = now - attempt.startedAt
+        if let row = backends[Int(attempt.backend)]?.row {
+            row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
+            row.add(BackendCounter.connectNanoseconds.rawValue, duration)
+        }
+        dial.giveUpAt = .max
+        dial.nextAttemptAt = .max
+        var position = position
+        for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
+            if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
+            dial.isExhausted = false
+            closeAttempt(dial, other)
+            if other < position { position -= 1 }
+        }
+        return position
+    }
+
+    // MARK: Failure
+
+    /// An attempt has ended without a byte from its backend.
+    mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
+        let attempt = dial.attempts[position]
+        closeAttempt(dial, position)
+        dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
+        noteReplay(slot, dial, after: attempt)
+        if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
+            // Nothing is connected any more: the bound for that applies again.
+            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
+            dial.giveUpAt = min(dial.giveUpAt, now + bound)
+        }
+        dialNext(slot)
+    }
+
+    /// Counts that the first bytes go to another backend after this one had them.
+    func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
+        guard attempt.sentBytes > 0, !dial.isReplayed, !dial.isExhausted else { return }
+        dial.isReplayed = true
+        backends[Int(attempt.backend)]?.row.add(BackendCounter.replays.rawValue, 1)
+        frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
+    }
+
+    /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
+    mutating func dialFailed(_ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
+        guard let backend = backends[Int(index)] else { return }
+        if !isCounted { backend.row.add(BackendCounter.dialFailures.rawValue, 1) }
+        guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
+        backends[Int(index)]?.lastEvidenceAt = now
+        events.dialFailed(backend: backend.endpoint.id, failure)
+    }
+
+    /// Closes an attempt's socket and forgets it. A reset rather than an orderly end: a backend that has got the
+    /// ClientHello should not go on with it.
+    mutating func closeAttempt(_ dial: Dial, _ position: Int) {
+        let attempt = dial.attempts.remove(at: position)
+        reset(attempt.descriptor)
+        releaseBackend(attempt.backend)
+    }
+
+    /// Ends a search without a result.
+    mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
+        frontends[Int(table[slot].pointee.frontend)]?.row.add(counter.rawValue, 1)
+        end(slot, .reset)
+    }
+
+    /// Closes all attempts and gives the dial back; for a connection that ends while dialing.
+    mutating func discardDial(_ slot: Int) {
+        let position = table[slot].pointee.dial
+        guard position >= 0 else { return }
+        let dial = dials[Int(position)]
+        while !dial.attempts.isEmpty { closeAttempt(dial, dial.attempts.count - 1) }
+        dial.recycle()
+        vacantDials.append(position)
+        table[slot].pointee.dial = -1
+    }
+
+    // MARK: Time
+
+    /// Arms the timer for what comes next, or gives up when nothing can come.
+    mutating func settle(_ slot: Int) {
+        let connection = table[slot]
+        guard connection.pointee.state == .dialing else { return }
+        let dial = dials[Int(connection.pointee.dial)]
+        if dial.attempts.isEmpty, dial.isExhausted { return abandon(slot, .unanswered) }
+        timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, dial.answerBy))
+    }
+
+    mutating func dialTimerFired(_ slot: Int) {
+        let dial = dials[Int(table[slot].pointee.dial)]
+        if now >= dial.answerBy {
+            let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
+            if !clientWasSilent {
+                for attempt in dial.attempts { dialFailed(attempt.backend, .silent, isCounted: attempt.isSuspect) }
+            }
+            return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
+        }
+        if now >= dial.giveUpAt {
+            for attempt in dial.attempts {
+                dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
+            }
+            return abandon(slot, .unanswered)
+        }
+        if now >= dial.nextAttemptAt {
+            for position in dial.attempts.indices where !dial.attempts[position].isSuspect {
+                let attempt = dial.attempts[position]
+                dial.attempts[position].isSuspect = true
+                dialFailed(attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
+                noteReplay(slot, dial, after: attempt)
+            }
+            dialNext(slot)
+            if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }
+        }
+        settle(slot)
+    }
+}

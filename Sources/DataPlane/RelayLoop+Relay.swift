@@ -1,0 +1,365 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+// Moving bytes between the two sides of an established connection.
+//
+// Edge-triggered: an edge sets `isReadable` or `isWritable`, and only the socket's own refusal clears it. A flow stops
+// when its source is drained, its destination is full, or its turn is used up; the first two wait for an edge, the third
+// goes to the run queue. So a flow that can move is never left without something that will move it.
+
+extension RelayLoop {
+    /// How a connection ends.
+    enum Ending {
+        /// Both streams have ended: close.
+        case orderly
+        /// Something is wrong: RST to both.
+        case reset
+    }
+
+    // MARK: Events
+
+    /// An edge on one side of an established connection.
+    @inline(__always)
+    mutating func relayEvent(_ slot: Int, side direction: Direction, _ events: Epoll.Events) {
+        let connection = table[slot]
+        let side = direction.rawValue
+        let wasWritable = connection.pointee.sides[side].isWritable
+        let hasFailed = !events.isDisjoint(with: [.error, .hangUp])
+        if hasFailed || events.contains(.peerClosed) { connection.pointee.sides[side].peerClosed = true }
+        if hasFailed || events.contains(.writable) { connection.pointee.sides[side].isWritable = true }
+        if hasFailed || !events.isDisjoint(with: [.readable, .peerClosed]) {
+            connection.pointee.sides[side].isReadable = true
+            guard pump(slot, direction) else { return }
+            if events.contains(.error) {
+                guard sideFailed(slot, direction) else { return }
+            }
+        }
+        if !wasWritable, connection.pointee.sides[side].isWritable { _ = pump(slot, direction.reversed) }
+    }
+
+    /// A side is broken (EPOLLERR), and all that could be read from it has been. The other flow need not find out by a
+    /// write that may never come. False when the connection has ended.
+    private mutating func sideFailed(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        // In the run queue: there is more to read, and the error comes after it.
+        guard !connection.pointee.isQueued else { return true }
+        switch direction {
+        case .upstream:
+            // A client that has reset wants nothing any more, not even that its last bytes wait for a full backend.
+            end(slot, .reset)
+            return false
+        case .downstream:
+            // A backend's answer may still wait for a slow client; the read that follows it brings the error.
+            return connection.pointee.sides[1].hasEnded ? destinationFailed(slot, .upstream) : true
+        }
+    }
+
+    mutating func relayTimerFired(_ slot: Int) {
+        let connection = table[slot]
+        guard !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] else {
+            return end(slot, .reset)
+        }
+        let allowed =
+            connection.pointee.state == .halfClosed ? frontend.halfCloseTimeout : frontend.idleTimeout
+        guard allowed > 0 else { return }
+        if connection.pointee.lastActivity + allowed <= now {
+            end(slot, .reset)
+        } else {
+            timers.arm(slot, deadline: connection.pointee.lastActivity + allowed)
+        }
+    }
+
+    /// Arms the timer of an established connection, if it has a limit of its own.
+    mutating func armIdleTimer(_ slot: Int) {
+        guard let frontend = frontends[Int(table[slot].pointee.frontend)], frontend.idleTimeout > 0 else { return }
+        timers.arm(slot, deadline: now + frontend.idleTimeout)
+    }
+
+    // MARK: Moving
+
+    /// Moves what can be moved in one direction. False when the connection has ended.
+    mutating func pump(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        var budget = limits.turnBytes
+        while true {
+            if !connection.pointee.flows[from].remainder.isEmpty {
+                guard flushRemainder(slot, direction) else { return false }
+                guard connection.pointee.flows[from].remainder.isEmpty else { return true }
+            }
+            if connection.pointee.flows[from].isSpliced {
+                switch pumpThroughPipe(slot, direction, &budget) {
+                case .mustWait: return true
+                case .leftPipe: continue
+                case .hasEnded: return false
+                }
+            }
+            if connection.pointee.sides[from].hasEnded { return forwardEnd(slot, direction) }
+            guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else { return true }
+            guard budget > 0 else {
+                enqueue(slot)
+                return true
+            }
+            switch Socket.receive(connection.pointee.sides[from].descriptor, into: buffer) {
+            case .moved(0):
+                connection.pointee.sides[from].hasEnded = true
+            case .moved(let count):
+                budget -= count
+                if count < buffer.count {
+                    connection.pointee.flows[from].fullReads = 0
+                    // Drained, and no second read is needed to know it; unless an end may be hidden behind the bytes.
+                    if !connection.pointee.sides[from].peerClosed { connection.pointee.sides[from].isReadable = false }
+                } else {
+                    noteFullRead(connection, from)
+                }
+                countBytes(connection, direction, count)
+                guard deliver(slot, direction, UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return false }
+            case .wouldBlock:
+                connection.pointee.sides[from].isReadable = false
+                return true
+            case .failed:
+                end(slot, .reset)
+                return false
+            }
+        }
+    }
+
+    /// Sends bytes from the worker's buffer; keeps what the socket refuses. False when the connection has ended.
+    mutating func deliver(_ slot: Int, _ direction: Direction, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        let connection = table[slot]
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        var sent = 0
+        if connection.pointee.flows[from].remainder.isEmpty, connection.pointee.sides[to].isWritable {
+            switch Socket.send(connection.pointee.sides[to].descriptor, bytes) {
+            case .moved(let count): sent = count
+            case .wouldBlock: break
+            case .failed:
+                return destinationFailed(slot, direction)
+            }
+        }
+        if sent < bytes.count {
+            connection.pointee.sides[to].isWritable = false
+            connection.pointee.flows[from].remainder.keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+        }
+        return true
+    }
+
+    private mutating func flushRemainder(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        guard connection.pointee.sides[to].isWritable else { return true }
+        let bytes = connection.pointee.flows[from].remainder.bytes
+        switch Socket.send(connection.pointee.sides[to].descriptor, bytes) {
+        case .moved(let count):
+            if count < bytes.count { connection.pointee.sides[to].isWritable = false }
+            connection.pointee.flows[from].remainder.consume(count)
+            connection.pointee.lastActivity = now
+        case .wouldBlock:
+            connection.pointee.sides[to].isWritable = false
+        case .failed:
+            return destinationFailed(slot, direction)
+        }
+        return true
+    }
+
+    @inline(__always)
+    func countBytes(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ count: Int) {
+        connection.pointee.flows[direction.rawValue].bytes &+= UInt64(count)
+        connection.pointee.lastActivity = now
+        let counter = direction == .upstream ? BackendCounter.bytesSent : .bytesReceived
+        backends[Int(connection.pointee.backend)]?.row.add(counter.rawValue, UInt64(count))
+    }
+
+    // MARK: Bulk
+
+    @inline(__always)
+    private func noteFullRead(_ connection: UnsafeMutablePointer<Connection>, _ from: Int) {
+        connection.pointee.flows[from].fullReads += 1
+        guard connection.pointee.flows[from].fullReads >= limits.fullReadsToSplice else { return }
+        connection.pointee.flows[from].fullReads = 0
+        connection.pointee.flows[from].smallSplices = 0
+        connection.pointee.flows[from].isSpliced = true
+    }
+
+    /// Why a flow stopped moving through its pipe.
+    private enum PipeOutcome {
+        /// An edge or its place in the run queue will bring it back.
+        case mustWait
+        /// It goes on through the buffer.
+        case leftPipe
+        /// The connection is gone.
+        case hasEnded
+    }
+
+    /// Moves bytes through a pipe. The pipe is emptied before it is filled again, so EAGAIN from filling always means
+    /// that the source is drained, and never that the pipe is full.
+    private mutating func pumpThroughPipe(_ slot: Int, _ direction: Direction, _ budget: inout Int) -> PipeOutcome {
+        let connection = table[slot]
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        while true {
+            while connection.pointee.flows[from].pipeBytes > 0 {
+                guard connection.pointee.sides[to].isWritable else { return .mustWait }
+                let limit = Int(connection.pointee.flows[from].pipeBytes)
+                switch pipes.drain(
+                    connection.pointee.flows[from].pipe, to: connection.pointee.sides[to].descriptor, limit: limit)
+                {
+                case .moved(let count):
+                    connection.pointee.flows[from].pipeBytes -= Int32(count)
+                    connection.pointee.lastActivity = now
+                    budget -= count / limits.spliceAdvantage
+                case .wouldBlock:
+                    connection.pointee.sides[to].isWritable = false
+                    return .mustWait
+                case .failed:
+                    return destinationFailed(slot, direction) ? .leftPipe : .hasEnded
+                }
+            }
+            if connection.pointee.flows[from].smallSplices >= limits.smallSplicesToBuffer {
+                connection.pointee.flows[from].isSpliced = false
+            }
+            if connection.pointee.sides[from].hasEnded || !connection.pointee.flows[from].isSpliced {
+                releasePipe(connection, from)
+                connection.pointee.flows[from].isSpliced = false
+                return .leftPipe
+            }
+            guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else {
+                releasePipe(connection, from)
+                return .mustWait
+            }
+            guard budget > 0 else {
+                enqueue(slot)
+                return .mustWait
+            }
+            if connection.pointee.flows[from].pipe < 0 {
+                guard let pipe = pipes.take() else {
+                    // No pipe to have: through the buffer, and try again after the next full reads.
+                    connection.pointee.flows[from].isSpliced = false
+                    return .leftPipe
+                }
+                connection.pointee.flows[from].pipe = pipe
+            }
+            switch pipes.fill(connection.pointee.flows[from].pipe, from: connection.pointee.sides[from].descriptor) {
+            case .moved(0):
+                connection.pointee.sides[from].hasEnded = true
+            case .moved(let count):
+                connection.pointee.flows[from].pipeBytes = Int32(count)
+                if count < limits.smallSpliceBytes {
+                    connection.pointee.flows[from].smallSplices += 1
+                } else {
+                    connection.pointee.flows[from].smallSplices = 0
+                }
+                countBytes(connection, direction, count)
+            case .wouldBlock:
+                connection.pointee.sides[from].isReadable = false
+            case .failed:
+                end(slot, .reset)
+                return .hasEnded
+            }
+        }
+    }
+
+    private mutating func releasePipe(_ connection: UnsafeMutablePointer<Connection>, _ from: Int) {
+        guard connection.pointee.flows[from].pipe >= 0 else { return }
+        pipes.release(
+            connection.pointee.flows[from].pipe, isEmpty: connection.pointee.flows[from].pipeBytes == 0)
+        connection.pointee.flows[from].pipe = -1
+        connection.pointee.flows[from].pipeBytes = 0
+    }
+
+    // MARK: Ending
+
+    /// Carries the end of one stream across, once all before it is flushed. False when that ended the connection.
+    private mutating func forwardEnd(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        guard !connection.pointee.flows[from].endForwarded else { return true }
+        connection.pointee.flows[from].endForwarded = true
+        if connection.pointee.flows[to].endForwarded {
+            end(slot, .orderly)
+            return false
+        }
+        Socket.shutdownSend(connection.pointee.sides[to].descriptor)
+        becomeHalfClosed(slot)
+        return true
+    }
+
+    /// The destination of a flow takes no more bytes (EPIPE, ECONNRESET). False when the connection has ended.
+    private mutating func destinationFailed(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        guard direction == .upstream else {
+            // The client is gone. What it said last may still have an effect, if the backend can take it now.
+            if pump(slot, .upstream) { end(slot, .reset) }
+            return false
+        }
+        // A server that refuses a body answers first and then resets. The answer is delivered, however slowly the client
+        // reads; the upstream flow counts as ended, and what is left of it is dropped.
+        connection.pointee.flows[0].remainder.discard()
+        releasePipe(connection, 0)
+        connection.pointee.flows[0].isSpliced = false
+        connection.pointee.flows[0].endForwarded = true
+        connection.pointee.sides[0].hasEnded = true
+        if connection.pointee.flows[1].endForwarded {
+            end(slot, .orderly)
+            return false
+        }
+        connection.pointee.sides[1].isReadable = true
+        connection.pointee.sides[1].peerClosed = true
+        becomeHalfClosed(slot)
+        return pump(slot, .downstream)
+    }
+
+    private mutating func becomeHalfClosed(_ slot: Int) {
+        let connection = table[slot]
+        connection.pointee.state = .halfClosed
+        if !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] {
+            timers.arm(slot, deadline: now + frontend.halfCloseTimeout)
+        }
+    }
+
+    /// Ends a connection in any state and frees all that it holds.
+    mutating func end(_ slot: Int, _ ending: Ending) {
+        let connection = table[slot]
+        let frontendIndex = Int(connection.pointee.frontend)
+        let wasEstablished = connection.pointee.state != .dialing
+        discardDial(slot)
+        timers.disarm(slot)
+        for side in 0..<2 {
+            releasePipe(connection, side)
+            connection.pointee.flows[side].remainder.discard()
+            let descriptor = connection.pointee.sides[side].descriptor
+            guard descriptor >= 0 else { continue }
+            switch ending {
+            case .orderly: closeDescriptor(descriptor)
+            case .reset: reset(descriptor)
+            }
+        }
+        if wasEstablished {
+            if ending == .reset {
+                backends[Int(connection.pointee.backend)]?.row.add(BackendCounter.resets.rawValue, 1)
+                frontends[frontendIndex]?.row.add(FrontendCounter.resets.rawValue, 1)
+            }
+            releaseBackend(connection.pointee.backend)
+        }
+        releaseFrontend(frontendIndex, source: connection.pointee.sourceHash)
+        table.release(slot)
+        if acceptResumesAt != 0 { resumeAccepting() }
+    }
+
+    /// One dial or connection of the backend less.
+    mutating func releaseBackend(_ index: Int32) {
+        guard let backend = backends[Int(index)] else { return }
+        backend.endpoint.statistics.active.subtract(1, ordering: .relaxed)
+        backends[Int(index)]?.connectionCount -= 1
+        if backend.connectionCount == 1, !backend.isListed { forgetBackend(index) }
+    }
+
+    /// One connection of the frontend less.
+    mutating func releaseFrontend(_ index: Int, source: UInt64) {
+        guard let frontend = frontends[index] else { return }
+        frontend.shared.active.subtract(1, ordering: .relaxed)
+        if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(source) }
+        frontends[index]?.connectionCount -= 1
+        if frontend.connectionCount == 1, frontend.isClosed { frontends[index] = nil }
+    }
+}

@@ -1,0 +1,201 @@
+import Balancing
+import SystemIO
+
+/// One worker: an epoll set, its listeners and its connections, all touched by one thread only.
+///
+/// The loop never blocks but in epoll_wait, never logs, and allocates nothing for a connection in steady state. What the
+/// control plane must hear goes through `DataPlaneEvents`. The parts: accepting (`RelayLoop+Accept`), finding a backend
+/// (`RelayLoop+Dial`), moving bytes (`RelayLoop+Relay`), commands (`RelayLoop+Commands`).
+struct RelayLoop: ~Copyable {
+    /// Numbers that the workers share.
+    struct Limits: Sendable {
+        /// The most connections of one worker.
+        var connectionsPerWorker: Int
+        /// Bytes that one connection may move before others have their turn.
+        var turnBytes = 1 << 18
+        /// By this a byte that is spliced is cheaper than one that is copied: so many more of them make a turn.
+        var spliceAdvantage = 4
+        /// The worker's read buffer.
+        var bufferBytes = 1 << 16
+        /// What a splice pipe should hold.
+        var pipeBytes = 1 << 20
+        /// Full buffers in a row after which a flow moves to splice.
+        var fullReadsToSplice: UInt8 = 4
+        /// A splice that moves less counts as small.
+        var smallSpliceBytes = 1 << 14
+        /// Small splices in a row after which a flow moves back to the buffer.
+        var smallSplicesToBuffer: UInt8 = 16
+    }
+
+    /// A frontend as one worker sees it.
+    struct Frontend {
+        var options: FrontendOptions
+        let shared: FrontendShared
+        let row: CounterRows.Row
+        var pool: PoolView
+        var selector: Selector
+        var connectionCount = 0
+        var isClosed = false
+        // The options' times in nanoseconds, computed once.
+        var stagger: UInt64 = 0
+        var firstByte: UInt64 = 0
+        var connectTimeout: UInt64 = 0
+        var firstByteTimeout: UInt64 = 0
+        var halfCloseTimeout: UInt64 = 0
+        var idleTimeout: UInt64 = 0
+        var socketOptions: [SocketOption] = []
+    }
+
+    /// A listening socket.
+    struct Listener {
+        let descriptor: BorrowedDescriptor
+        let frontend: Int32
+        let address: SocketAddress
+        /// Set while the system had no descriptor to give.
+        var isPaused = false
+    }
+
+    /// A backend that is in a pool or has connections here.
+    struct Backend {
+        var endpoint: BackendEndpoint
+        let row: CounterRows.Row
+        /// Dials and connections of this worker.
+        var connectionCount = 0
+        /// How many pools have it.
+        var isListed = true
+        /// When this worker last told the control plane of a failure, so that a flood of them is one message.
+        var lastEvidenceAt: UInt64 = 0
+    }
+
+    let index: Int
+    let limits: Limits
+    let mailbox: Mailbox
+    let events: any DataPlaneEvents
+    let epoll: Epoll
+    let eventBuffer: Epoll.EventBuffer
+    let buffer: UnsafeMutableRawBufferPointer
+
+    var table: ConnectionTable
+    var timers: TimerWheel
+    var pipes: PipePool
+    var frontends: [Frontend?] = []
+    var listeners: [Listener?] = []
+    var backends: [Backend?] = []
+    /// `BackendID.rawValue` to index into `backends`.
+    var backendIndices: [UInt32: Int32] = [:]
+    var dials: [Dial] = []
+    var vacantDials: [Int32] = []
+    var runQueue: [UInt64] = []
+    var runningQueue: [UInt64] = []
+    /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
+    var acceptResumesAt: UInt64 = 0
+    /// The time of this turn, in monotonic nanoseconds.
+    var now: UInt64
+    var isStopping = false
+
+    /// - Throws: EMFILE, ENFILE or ENOMEM.
+    init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) throws(Errno) {
+        let epoll = try Epoll()
+        try epoll.add(mailbox.descriptor, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
+        self.index = index
+        self.limits = limits
+        self.mailbox = mailbox
+        self.events = events
+        self.epoll = epoll
+        eventBuffer = Epoll.EventBuffer(capacity: 512)
+        now = MonotonicClock.nanoseconds()
+        let capacity = min(max(limits.connectionsPerWorker, 16), EventToken.slotLimit)
+        table = ConnectionTable(capacity: capacity)
+        timers = TimerWheel(capacity: capacity, now: now)
+        pipes = PipePool(pipeBytes: limits.pipeBytes, idleLimit: 16)
+        buffer = .allocate(byteCount: limits.bufferBytes, alignment: 4096)
+        runQueue.reserveCapacity(256)
+        runningQueue.reserveCapacity(256)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// Turns until a `stop` command. The worker's thread.
+    mutating func run() {
+        while !isStopping {
+            let count: Int
+            do throws(Errno) {
+                count = try epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
+            } catch {
+                // EBADF, EFAULT or EINVAL: the loop itself is broken, and only a restart helps.
+                preconditionFailure("epoll_wait: \(error)")
+            }
+            now = MonotonicClock.nanoseconds()
+            for position in 0..<count {
+                let event = eventBuffer[position]
+                handle(event.events, EventToken(rawValue: event.token))
+            }
+            timers.advance(to: now)
+            while let slot = timers.nextFired() { timerFired(slot) }
+            if acceptResumesAt != 0, acceptResumesAt <= now { resumeAccepting() }
+            swap(&runQueue, &runningQueue)
+            for token in runningQueue { resume(EventToken(rawValue: token)) }
+            runningQueue.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private func waitMilliseconds() -> Int32 {
+        if !runQueue.isEmpty { return 0 }
+        let timer = timers.timeoutMilliseconds(now: now)
+        guard acceptResumesAt != 0 else { return timer }
+        let resume = acceptResumesAt <= now ? 0 : Int32((acceptResumesAt - now + 999_999) / 1_000_000)
+        return timer < 0 ? resume : min(timer, resume)
+    }
+
+    @inline(__always)
+    private mutating func handle(_ events: Epoll.Events, _ token: EventToken) {
+        switch token.role {
+        case EventToken.mailbox:
+            for command in mailbox.takeAll() { perform(command) }
+        case EventToken.listener:
+            acceptConnections(listener: token.slot)
+        case let role:
+            let slot = token.slot
+            guard slot < table.usedSlots else { return }
+            let connection = table[slot]
+            // An event of the slot's former use, delivered in the same batch as its end.
+            guard connection.pointee.generation == token.generation else { return }
+            switch connection.pointee.state {
+            case .relaying, .halfClosed:
+                if role == EventToken.client {
+                    relayEvent(slot, side: .upstream, events)
+                } else if role == connection.pointee.backendRole {
+                    relayEvent(slot, side: .downstream, events)
+                }  // else: an attempt that lost, closed earlier in this batch
+            case .dialing: dialEvent(slot, role: role, events)
+            case .free: break
+            }
+        }
+    }
+
+    private mutating func timerFired(_ slot: Int) {
+        let connection = table[slot]
+        switch connection.pointee.state {
+        case .free: break
+        case .dialing: dialTimerFired(slot)
+        case .relaying, .halfClosed: relayTimerFired(slot)
+        }
+    }
+
+    /// Gives a connection another turn after this one's events.
+    mutating func enqueue(_ slot: Int) {
+        let connection = table[slot]
+        guard !connection.pointee.isQueued else { return }
+        connection.pointee.isQueued = true
+        runQueue.append(
+            EventToken(slot: slot, role: EventToken.client, generation: connection.pointee.generation).rawValue)
+    }
+
+    private mutating func resume(_ token: EventToken) {
+        let connection = table[token.slot]
+        guard connection.pointee.generation == token.generation, connection.pointee.isQueued else { return }
+        connection.pointee.isQueued = false
+        guard connection.pointee.state == .relaying || connection.pointee.state == .halfClosed else { return }
+        if pump(token.slot, .upstream) { _ = pump(token.slot, .downstream) }
+    }
+}

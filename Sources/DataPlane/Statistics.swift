@@ -1,0 +1,196 @@
+import Synchronization
+import SystemIO
+
+/// What is counted for a backend. Each worker adds to cells of its own.
+enum BackendCounter: Int, CaseIterable {
+    case connections
+    case dialFailures
+    case resets
+    case replays
+    case bytesReceived
+    case bytesSent
+    case connectNanoseconds
+    /// The first of the histogram's buckets; the rest follow.
+    case connectBuckets
+}
+
+/// What is counted for a frontend. Each worker adds to cells of its own.
+enum FrontendCounter: Int, CaseIterable {
+    case accepted
+    case refusedByLimit
+    case refusedBySource
+    case acceptPauses
+    case unanswered
+    case clientTimeouts
+    case clientClosedEarly
+    case notReplayable
+    case resets
+    case replays
+}
+
+/// A row of counters a worker: written by that worker alone with plain relaxed stores, read by anyone.
+final class CounterRows: Sendable {
+    // SAFETY: the pointer never changes, and all access to the memory is by atomics.
+    nonisolated(unsafe) private let cells: UnsafeMutablePointer<Atomic<UInt64>>
+    private let stride: Int
+    private let workers: Int
+
+    /// - Parameters:
+    ///   - counters: Counters a row; rows are padded so that no two workers write to one pair of cache lines.
+    ///   - workers: Rows.
+    init(counters: Int, workers: Int) {
+        stride = (counters + 15) / 16 * 16 + 16
+        self.workers = workers
+        cells = .allocate(capacity: stride * workers)
+        for index in 0..<(stride * workers) { (cells + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit {
+        cells.deinitialize(count: stride * workers)
+        cells.deallocate()
+    }
+
+    /// A worker's own row.
+    func row(_ worker: Int) -> Row {
+        precondition(worker < workers)
+        return Row(cells: cells + stride * worker)
+    }
+
+    /// The sum of one counter over all workers.
+    func sum(_ index: Int) -> UInt64 {
+        precondition(index < stride)
+        return (0..<workers).reduce(0) { $0 &+ cells[stride * $1 + index].load(ordering: .relaxed) }
+    }
+
+    /// One worker's counters. Valid while the `CounterRows` lives.
+    struct Row {
+        fileprivate let cells: UnsafeMutablePointer<Atomic<UInt64>>
+
+        /// Adds without a locked instruction: no other thread writes here.
+        @inline(__always)
+        func add(_ index: Int, _ amount: UInt64) {
+            let cell = cells + index
+            cell.pointee.store(cell.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+        }
+    }
+}
+
+/// What is known of one backend's connections, over all workers.
+final class BackendStatistics: Sendable {
+    /// Dials under way and connections bound to the backend, over all workers: what least connections goes by.
+    let active = Atomic<Int>(0)
+    let rows: CounterRows
+
+    /// Upper bounds, in nanoseconds, of the connect histogram's buckets; one more bucket takes what is above them all.
+    static let connectBounds: [UInt64] = [
+        100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000,
+        250_000_000, 1_000_000_000,
+    ]
+
+    init(workers: Int) {
+        rows = CounterRows(
+            counters: BackendCounter.connectBuckets.rawValue + Self.connectBounds.count + 1, workers: workers)
+    }
+
+    /// The index of the bucket that a duration falls into.
+    static func connectBucket(nanoseconds: UInt64) -> Int {
+        let bucket = connectBounds.firstIndex { nanoseconds <= $0 } ?? connectBounds.count
+        return BackendCounter.connectBuckets.rawValue + bucket
+    }
+}
+
+/// What all workers share of one frontend.
+final class FrontendShared: Sendable {
+    let name: String
+    /// Open connections, over all workers.
+    let active = Atomic<Int>(0)
+    let rows: CounterRows
+    /// Open connections by source host; used only while a limit a source is set.
+    let sources = Mutex<[UInt64: Int]>([:])
+
+    init(name: String, workers: Int) {
+        self.name = name
+        rows = CounterRows(counters: FrontendCounter.allCases.count, workers: workers)
+    }
+}
+
+/// A frontend's counters at one moment. All but `active` only grow.
+package struct FrontendCounters: Sendable, Equatable {
+    /// Open connections.
+    package var active = 0
+    /// Connections taken from the listeners' queues, also those refused after.
+    package var accepted: UInt64 = 0
+    /// Reset at once because `maxConnections` were open or descriptors were used up.
+    package var refusedByLimit: UInt64 = 0
+    /// Reset at once because their source had `maxConnectionsPerSource` open.
+    package var refusedBySource: UInt64 = 0
+    /// Times that accepting paused because the system had no descriptor or memory to give.
+    package var acceptPauses: UInt64 = 0
+    /// Reset because no backend answered.
+    package var unanswered: UInt64 = 0
+    /// Reset because the client did not send its first bytes within `firstByteTimeout`.
+    package var clientTimeouts: UInt64 = 0
+    /// The client went away before a backend had answered.
+    package var clientClosedEarly: UInt64 = 0
+    /// First bytes that were not a ClientHello that can be sent twice.
+    package var notReplayable: UInt64 = 0
+    /// Established connections that ended in a reset.
+    package var resets: UInt64 = 0
+    /// Connections whose first bytes were sent to more than one backend.
+    package var replays: UInt64 = 0
+
+    /// Connections refused for any limit.
+    package var refused: UInt64 { refusedByLimit + refusedBySource }
+
+    init(_ shared: FrontendShared) {
+        func sum(_ counter: FrontendCounter) -> UInt64 { shared.rows.sum(counter.rawValue) }
+        active = shared.active.load(ordering: .relaxed)
+        accepted = sum(.accepted)
+        refusedByLimit = sum(.refusedByLimit)
+        refusedBySource = sum(.refusedBySource)
+        acceptPauses = sum(.acceptPauses)
+        unanswered = sum(.unanswered)
+        clientTimeouts = sum(.clientTimeouts)
+        clientClosedEarly = sum(.clientClosedEarly)
+        notReplayable = sum(.notReplayable)
+        resets = sum(.resets)
+        replays = sum(.replays)
+    }
+}
+
+/// A backend's counters at one moment. All but `active` only grow.
+package struct BackendCounters: Sendable, Equatable {
+    /// Dials under way and established connections.
+    package var active = 0
+    /// Connections that were bound to the backend.
+    package var connections: UInt64 = 0
+    /// Dials that ended without a first byte from it.
+    package var dialFailures: UInt64 = 0
+    /// Established connections that ended in a reset.
+    package var resets: UInt64 = 0
+    /// Bytes that came from the backend.
+    package var bytesReceived: UInt64 = 0
+    /// Bytes that went to the backend.
+    package var bytesSent: UInt64 = 0
+    /// How many connects took up to each of `connectBoundsSeconds`, not cumulative; the last is above them all.
+    package var connectCounts: [UInt64] = []
+    /// The sum of all connect times, in seconds.
+    package var connectSeconds: Double = 0
+
+    /// Upper bounds of the connect histogram's buckets, in seconds.
+    package static var connectBoundsSeconds: [Double] { BackendStatistics.connectBounds.map { Double($0) / 1e9 } }
+
+    init(_ statistics: BackendStatistics) {
+        func sum(_ counter: BackendCounter) -> UInt64 { statistics.rows.sum(counter.rawValue) }
+        active = statistics.active.load(ordering: .relaxed)
+        connections = sum(.connections)
+        dialFailures = sum(.dialFailures)
+        resets = sum(.resets)
+        bytesReceived = sum(.bytesReceived)
+        bytesSent = sum(.bytesSent)
+        connectSeconds = Double(sum(.connectNanoseconds)) / 1e9
+        connectCounts = (0...BackendStatistics.connectBounds.count).map {
+            statistics.rows.sum(BackendCounter.connectBuckets.rawValue + $0)
+        }
+    }
+}

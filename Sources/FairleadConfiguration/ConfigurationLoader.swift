@@ -1,0 +1,77 @@
+import SystemIO
+
+/// Reads `fairlead.dev/v1alpha1` files.
+///
+/// A file goes through four steps: YAML to a tree (`Document`), the tree to values with defaults (`Wire`), what must hold
+/// between values (`Validation`), and the files that are named (`FileReferences`). Each step goes on after a fault as long
+/// as it makes sense, so that one run names them all.
+package enum ConfigurationLoader {
+    /// The largest file that is read, in bytes.
+    package static let sizeLimit = 1 << 20
+
+    /// Reads a configuration file. Blocks on the file system: not for a cooperative thread.
+    ///
+    /// - Parameters:
+    ///   - path: The file. Its folder is where relative paths in it begin.
+    ///   - checkingFiles: Whether the files that it names must be readable.
+    /// - Returns: The configuration, complete and valid.
+    /// - Throws: Every fault of the file, or one without field when it cannot be read at all.
+    package static func load(path: String, checkingFiles: Bool = true) throws(ConfigurationFaults) -> Configuration {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try File.read(path, limit: sizeLimit)
+        } catch {
+            let reason = error == .fileTooLarge ? tooLarge : "cannot be read: \(error)"
+            throw .init(path: path, faults: [.init(fieldPath: "", line: 1, column: 1, message: reason)])
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            let line = lineOfFirstInvalidByte(bytes)
+            let message = "not UTF-8 text; save the file with that encoding"
+            throw .init(path: path, faults: [.init(fieldPath: "", line: line, column: 1, message: message)])
+        }
+        return try parse(text: text, path: path, checkingFiles: checkingFiles)
+    }
+
+    /// Parses the text of a configuration file.
+    ///
+    /// - Parameters:
+    ///   - text: YAML, at most `sizeLimit` bytes.
+    ///   - path: Where the text comes from: for messages, and for relative paths in it.
+    ///   - checkingFiles: Whether the files that it names must be readable. Without it nothing blocks.
+    /// - Returns: The configuration, complete and valid.
+    /// - Throws: Every fault of the text.
+    package static func parse(
+        text: String, path: String, checkingFiles: Bool = true
+    ) throws(ConfigurationFaults) -> Configuration {
+        let findings = Findings()
+        guard text.utf8.count <= sizeLimit else {
+            throw .init(path: path, faults: [.init(fieldPath: "", line: 1, column: 1, message: tooLarge)])
+        }
+        guard let document = Document.parse(text, findings: findings) else {
+            throw findings.faults(in: path) ?? .init(path: path, faults: [])
+        }
+        let files = FileReferences(configurationFile: path)
+        var fields = Fields(document.root, path: "", document: document, files: files, findings: findings)
+        var configuration = Wire.configuration(&fields)
+        fields.finish()
+        document.reportUnseenDuplicates(findings)
+        Validation(configuration: configuration, findings: findings).run()
+        if checkingFiles { files.check(findings) }
+        if let faults = findings.faults(in: path) { throw faults }
+        if configuration.etcd?.members.isEmpty == true { configuration.etcd = nil }
+        return configuration
+    }
+
+    private static let tooLarge = "larger than 1 MiB, which no configuration is"
+
+    /// The line of the first byte that is not UTF-8, from 1.
+    private static func lineOfFirstInvalidByte(_ bytes: [UInt8]) -> Int {
+        var decoder = UTF8()
+        var iterator = bytes.makeIterator()
+        var line = 1
+        while case .scalarValue(let scalar) = decoder.decode(&iterator) {
+            line += scalar == "\n" ? 1 : 0
+        }
+        return line
+    }
+}

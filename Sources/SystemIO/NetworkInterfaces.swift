@@ -1,0 +1,44 @@
+import Glibc
+
+/// This host's own addresses.
+package enum NetworkInterfaces {
+    /// The addresses of all interfaces that are up, without loopback and link-local ones (getifaddrs(3)). Port 0.
+    package static func globalAddresses() -> [SocketAddress] {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return [] }
+        defer { freeifaddrs(list) }
+        var result: [SocketAddress] = []
+        var next = list
+        while let interface = next?.pointee {
+            next = interface.ifa_next
+            guard let address = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP) != 0,
+                interface.ifa_flags & UInt32(IFF_LOOPBACK) == 0
+            else { continue }
+            let length: Int
+            switch Int32(address.pointee.sa_family) {
+            case AF_INET: length = MemoryLayout<sockaddr_in>.size
+            case AF_INET6: length = MemoryLayout<sockaddr_in6>.size
+            default: continue
+            }
+            var storage = sockaddr_storage()
+            withUnsafeMutableBytes(of: &storage) {
+                $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: length))
+            }
+            if let address = SocketAddress(storage, length: socklen_t(length)), !address.isLinkLocal {
+                result.append(address)
+            }
+        }
+        return result
+    }
+}
+
+extension SocketAddress {
+    /// 169.254.0.0/16 or fe80::/10.
+    fileprivate var isLinkLocal: Bool {
+        switch self {
+        case .v4(let host, _): host >> 16 == 0xa9fe
+        case .v6(let high, _, _, _): high >> 54 == 0x3fa
+        case .unix: false
+        }
+    }
+}

@@ -1,0 +1,37 @@
+import Dispatch
+import Glibc
+
+/// A signal that is delivered to a closure instead of ending the process.
+package final class SignalSource: Sendable {
+    // SAFETY: a Dispatch source is a thread-safe reference; the class only cancels it.
+    nonisolated(unsafe) private let source: any DispatchSourceSignal
+
+    /// The signals that Fairlead answers.
+    package enum Signal: Sendable {
+        /// SIGHUP: reload the configuration.
+        case hangUp
+        /// SIGINT: Ctrl-C.
+        case interrupt
+        /// SIGTERM: stop.
+        case terminate
+
+        var number: Int32 {
+            switch self {
+            case .hangUp: SIGHUP
+            case .interrupt: SIGINT
+            case .terminate: SIGTERM
+            }
+        }
+    }
+
+    /// Listens for a signal for as long as this object lives. `handler` is called on a Dispatch queue.
+    package init(_ signal: Signal, handler: @escaping @Sendable () -> Void) {
+        // Dispatch sees the signal through a signalfd; its default action must not happen as well.
+        Glibc.signal(signal.number, SIG_IGN)
+        source = DispatchSource.makeSignalSource(signal: signal.number, queue: .global())
+        source.setEventHandler(handler: handler)
+        source.activate()
+    }
+
+    deinit { source.cancel() }
+}

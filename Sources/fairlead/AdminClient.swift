@@ -1,0 +1,69 @@
+import Admin
+import ArgumentParser
+import SecureHTTP
+import SystemIO
+
+/// Where the admin port of a running daemon is; shared by all commands that ask it something.
+struct AdminOption: ParsableArguments {
+    @Option(
+        name: .customLong("admin"),
+        help: ArgumentHelp(
+            "The daemon's admin port: http://HOST:PORT or unix:PATH.", valueName: "URL"))
+    var endpoint = AdminEndpoint(address: .unix("/run/fairlead/admin.sock"), isDefault: true)
+}
+
+/// An admin port: `http://127.0.0.1:6480` or `unix:/run/fairlead/admin.sock`.
+struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
+    let address: SocketAddress
+    /// Nobody named it: the TCP port is tried too.
+    let isDefault: Bool
+
+    init(address: SocketAddress, isDefault: Bool) {
+        self.address = address
+        self.isDefault = isDefault
+    }
+
+    init?(argument: String) {
+        if argument.hasPrefix("unix:") {
+            self.init(address: .unix(String(argument.dropFirst(5))), isDefault: false)
+            return
+        }
+        let text = argument.hasPrefix("http://") ? argument.dropFirst(7) : Substring(argument)
+        guard let address = SocketAddress(String(text.hasSuffix("/") ? text.dropLast() : text)) else { return nil }
+        self.init(address: address, isDefault: false)
+    }
+
+    var description: String { Self.describe(address) }
+    var defaultValueDescription: String { "\(Self.describe(address)), then http://127.0.0.1:6480" }
+
+    private static func describe(_ address: SocketAddress) -> String {
+        if case .unix = address { return address.description }
+        return "http://\(address)"
+    }
+
+    /// Where to try, in order. Reading works over both; writing over the socket only.
+    private var candidates: [SocketAddress] {
+        isDefault ? [address, .v4(0x7f00_0001, port: 6480)] : [address]
+    }
+
+    /// Sends one request.
+    ///
+    /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
+    func send(_ request: HTTPRequest) async throws(ExitCode) -> HTTPResponse {
+        var failures: [String] = []
+        for candidate in request.method == "GET" ? candidates : [address] {
+            do throws(HTTPClientError) {
+                let connection = try await HTTPConnection.connect(
+                    to: candidate, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
+                defer { connection.close() }
+                return try await connection.send(request, timeout: .seconds(5), bodyLimit: 64 << 20)
+            } catch {
+                failures.append("\(Self.describe(candidate)): \(error)")
+            }
+        }
+        StandardStream.error.write(
+            "cannot reach the admin port at \(failures.joined(separator: ", nor at "))\n"
+                + "Is fairlead running? Name another port with --admin, as the configuration's `admin` has it.\n")
+        throw .unreachable
+    }
+}

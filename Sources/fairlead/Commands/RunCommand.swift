@@ -1,0 +1,115 @@
+public import ArgumentParser
+import FairleadConfiguration
+public import Logging
+import SystemIO
+
+/// `fairlead run`: the daemon.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run the load balancer until SIGTERM or SIGINT.",
+        discussion: """
+            SIGHUP reads the file again and applies it in place. A file that is not valid changes nothing; every fault \
+            is logged.
+            """
+    )
+
+    @OptionGroup var file: ConfigurationOption
+    @OptionGroup var logging: LoggingOptions
+
+    func run() async throws {
+        let configuration = try file.load()
+        let logger = logging.makeLogger(configuration.logging)
+        do throws(Daemon.Failure) {
+            try Daemon.checkKeys(configuration)
+        } catch {
+            for reason in error.reasons { logger.critical("\(file.path): \(reason)") }
+            throw ExitCode.badConfiguration
+        }
+        ProcessLimits.ignoreBrokenPipes()
+        let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
+        let sources = [SignalSource.Signal.hangUp, .interrupt, .terminate].map { signal in
+            SignalSource(signal) { arrived.yield(signal) }
+        }
+        defer { withExtendedLifetime(sources) {} }
+
+        let daemon: Daemon
+        do throws(Daemon.Failure) {
+            daemon = try Daemon(configuration, path: file.path, logger: logger)
+            try await daemon.start()
+        } catch {
+            for reason in error.reasons { logger.critical("\(reason)") }
+            throw ExitCode.cannotListen
+        }
+        logger.notice("fairlead \(Version.current) runs with \(file.path)")
+        ServiceManager.ready(status: "serving")
+        loop: for await signal in signals {
+            switch signal {
+            case .hangUp: await reload(daemon, logger)
+            case .interrupt, .terminate: break loop
+            }
+        }
+        ServiceManager.stopping()
+        await daemon.stop()
+        logger.notice("stopped")
+    }
+
+    /// Reads the file again. Faults are logged and nothing changes.
+    private func reload(_ daemon: Daemon, _ logger: Logger) async {
+        ServiceManager.reloading()
+        var reasons: [String] = []
+        do throws(ConfigurationFaults) {
+            let configuration = try ConfigurationLoader.load(path: file.path)
+            do throws(Daemon.Failure) {
+                try await daemon.reload(configuration)
+                logger.notice("reloaded \(file.path)")
+            } catch {
+                reasons = error.reasons
+            }
+        } catch {
+            reasons = error.faults.map { "\(error.path):\($0)" }
+        }
+        for reason in reasons { logger.error("not reloaded: \(reason)") }
+        if !reasons.isEmpty { logger.error("the former configuration stays in force") }
+        ServiceManager.ready(status: reasons.isEmpty ? "serving" : "serving; the last reload was refused: \(reasons[0])")
+    }
+}
+
+/// Which configuration file; shared by the commands that read it.
+struct ConfigurationOption: ParsableArguments {
+    @Option(name: [.customLong("config"), .customShort("c")], help: "The configuration file.")
+    var path = "/etc/fairlead/fairlead.yaml"
+
+    /// Reads and validates the file.
+    ///
+    /// - Throws: `ExitCode.badConfiguration`, after printing every fault to standard error.
+    func load() throws(ExitCode) -> Configuration {
+        do throws(ConfigurationFaults) {
+            return try ConfigurationLoader.load(path: path)
+        } catch {
+            StandardStream.error.write("\(error)\n")
+            let count = error.faults.count + error.omitted
+            StandardStream.error.write("\(path): \(count) \(count == 1 ? "fault" : "faults")\n")
+            throw .badConfiguration
+        }
+    }
+}
+
+/// What is logged and how; the command line goes before the file.
+struct LoggingOptions: ParsableArguments {
+    @Option(help: "The least severe level that is logged: trace, debug, info, notice, warning, error or critical.")
+    var logLevel: Logger.Level?
+
+    @Option(help: "How a log line looks: text, json or journal.")
+    var logFormat: LogFormat?
+
+    /// The process's logger.
+    func makeLogger(_ configured: Configuration.Logging) -> Logger {
+        let level = logLevel ?? Logger.Level(rawValue: configured.level.rawValue) ?? .info
+        let format = logFormat ?? LogFormat(rawValue: configured.format.rawValue) ?? .text
+        return Logger(label: "fairlead") { LogOutput(label: $0, format: format, logLevel: level) }
+    }
+}
+
+extension LogFormat: ExpressibleByArgument {}
+extension Logger.Level: @retroactive ExpressibleByArgument {}

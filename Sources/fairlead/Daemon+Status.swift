@@ -1,0 +1,159 @@
+import Admin
+import Balancing
+import ControlPlane
+import DataPlane
+import FairleadConfiguration
+import SecureHTTP
+import SystemIO
+
+extension Daemon: AdminSource {
+    func status() async -> Status {
+        var frontends: [FrontendStatus] = []
+        for controller in controllers {
+            frontends.append(frontendStatus(controller.name, await controller.status()))
+        }
+        return Status(
+            version: Version.current, pid: ProcessLimits.processIdentifier,
+            startTime: Timestamp(secondsSince1970: startTime), ready: frontends.allSatisfy(\.ready),
+            configuration: ConfigurationStatus(
+                path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
+                generation: loaded.generation),
+            frontends: frontends)
+    }
+
+    func isLive() async -> Bool {
+        // Every worker that turns runs the closure; one that does not within the time is stuck.
+        let (turns, turned) = AsyncStream<Void>.makeStream()
+        dataPlane.onEveryWorker { turned.yield() }
+        let workers = dataPlane.workerCount
+        return await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                var count = 0
+                for await _ in turns {
+                    count += 1
+                    if count == workers { return true }
+                }
+                return false
+            }
+            group.addTask {
+                try? await Task.sleep(for: .seconds(2))
+                return false
+            }
+            let first = await group.next() ?? false
+            group.cancelAll()
+            return first
+        }
+    }
+
+    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
+        let controller = try await find(frontend, backend)
+        guard await controller.setAdministrative(drained ? .drained : .enabled, backend: backend) else {
+            throw .rejected("\(backend) has just left the pool")
+        }
+    }
+
+    func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError) {
+        let controller = try await find(frontend, backend)
+        guard await controller.setWeight(weight, backend: backend) else {
+            throw .rejected("\(backend) has just left the pool")
+        }
+    }
+
+    private func find(_ frontend: String, _ backend: String) async throws(AdminWriteError) -> FrontendController {
+        guard let controller = controllers.first(where: { $0.name == frontend }) else {
+            throw .unknownFrontend(frontend, known: controllers.map(\.name))
+        }
+        let names = await controller.status().backends.map(\.name)
+        guard names.contains(backend) else { throw .unknownBackend(backend, frontend: frontend, known: names) }
+        return controller
+    }
+
+    private func frontendStatus(_ name: String, _ health: FrontendHealth) -> FrontendStatus {
+        let counters = dataPlane.counters(ofFrontend: name)
+        let backends = health.backends.map { backendStatus($0, dataPlane.counters(ofBackend: $0.id)) }
+        let configured = loaded.configuration.frontends.first { $0.name == name }
+        return FrontendStatus(
+            name: name, listen: dataPlane.addresses(ofFrontend: name).map(\.description),
+            algorithm: configured?.balancing.algorithm.rawValue ?? "", ready: health.ready, guard: health.guard,
+            connections: FrontendStatus.Connections(
+                active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
+                dialFailures: backends.reduce(0) { $0 + $1.connections.dialFailures },
+                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0)),
+            backends: backends)
+    }
+
+    private func backendStatus(_ health: BackendHealthStatus, _ counters: BackendCounters?) -> BackendStatus {
+        BackendStatus(
+            name: health.name, address: health.address.description,
+            state: BackendStatus.State(rawValue: health.state.rawValue) ?? .unknown, reason: health.reason,
+            since: Timestamp(secondsSince1970: health.since),
+            administrative: health.administrative == .drained ? .drained : .enabled, weight: health.weight,
+            effectiveWeight: health.effectiveWeight, source: health.source, etcdMember: health.etcdMember,
+            connections: BackendStatus.Connections(
+                active: counters?.active ?? 0, total: counters?.connections ?? 0,
+                dialFailures: counters?.dialFailures ?? 0, reset: counters?.resets ?? 0),
+            bytes: BackendStatus.Bytes(received: counters?.bytesReceived ?? 0, sent: counters?.bytesSent ?? 0),
+            probe: health.probe.map {
+                BackendStatus.Probe(
+                    at: Timestamp(secondsSince1970: $0.at), latencySeconds: $0.latencySeconds, status: $0.status,
+                    error: $0.error, failedChecks: $0.failedChecks)
+            },
+            certificate: health.certificate.map {
+                BackendStatus.Certificate(notAfter: Timestamp(secondsSince1970: Double($0.notAfter)), names: $0.names)
+            })
+    }
+}
+
+// MARK: - Metrics
+
+extension Daemon {
+    func metrics() async -> MetricsInput {
+        var details: [MetricsInput.BackendDetail] = []
+        for controller in controllers {
+            for backend in await controller.status().backends {
+                let counters = dataPlane.counters(ofBackend: backend.id)
+                details.append(
+                    MetricsInput.BackendDetail(
+                        frontend: controller.name, backend: backend.name,
+                        connectDuration: counters.map {
+                            Histogram(
+                                upperBounds: BackendCounters.connectBoundsSeconds, counts: $0.connectCounts,
+                                sum: $0.connectSeconds)
+                        },
+                        probeDuration: Histogram(
+                            upperBounds: ProbeHistogram.upperBounds, counts: backend.probeHistogram.counts,
+                            sum: backend.probeHistogram.sum),
+                        transitions: backend.transitions))
+            }
+        }
+        return MetricsInput(status: await status(), backends: details, extra: relayFamilies())
+    }
+
+    /// Counters that the status does not have.
+    private func relayFamilies() -> [MetricFamily] {
+        let frontends = controllers.compactMap { controller in
+            dataPlane.counters(ofFrontend: controller.name).map { (name: controller.name, counters: $0) }
+        }
+        func family(_ name: String, _ help: String, _ value: (FrontendCounters) -> UInt64) -> MetricFamily {
+            MetricFamily(
+                "fairlead_frontend_\(name)", .counter, help: help,
+                samples: frontends.map { frontend in
+                    MetricFamily.Sample(
+                        [MetricFamily.Label("frontend", frontend.name)], .count(value(frontend.counters)))
+                })
+        }
+        return [
+            family("unanswered_total", "Connections reset because no backend answered.", \.unanswered),
+            family("client_timeouts_total", "Connections reset because the client said nothing.", \.clientTimeouts),
+            family(
+                "client_closed_early_total", "Connections that the client ended before a backend had answered.",
+                \.clientClosedEarly),
+            family(
+                "replays_total", "Connections whose ClientHello was sent to more than one backend.", \.replays),
+            family(
+                "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
+                \.notReplayable),
+            family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
+        ]
+    }
+}

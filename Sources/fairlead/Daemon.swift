@@ -1,0 +1,218 @@
+import Admin
+import ControlPlane
+import DataPlane
+import FairleadConfiguration
+import Logging
+import SecureHTTP
+import SystemIO
+
+/// A running load balancer: the relay, a controller for each frontend and the admin port, put together from a
+/// configuration.
+actor Daemon {
+    /// Why a daemon could not start, or a reload could not be applied: lines for the operator.
+    struct Failure: Error {
+        let reasons: [String]
+    }
+
+    /// The configuration in force and where it came from.
+    struct Loaded {
+        var configuration: Configuration
+        /// The file; empty when the configuration is built in.
+        var path: String
+        var loadedAt = WallClock.seconds()
+        var generation = 1
+    }
+
+    nonisolated let dataPlane: DataPlane
+    let startTime = WallClock.seconds()
+    let logger: Logger
+    private(set) var loaded: Loaded
+    /// In the order of the configuration.
+    private(set) var controllers: [FrontendController] = []
+    private let observer: RelayObserver
+    private var admin: AdminServer?
+
+    /// Starts the relay's threads. Nothing is listened on until `start`.
+    init(_ configuration: Configuration, path: String, logger: Logger) throws(Failure) {
+        let descriptors = ProcessLimits.raiseDescriptorLimit()
+        let workers = configuration.workers == 0 ? ProcessLimits.processors : configuration.workers
+        loaded = Loaded(configuration: configuration, path: path)
+        self.logger = logger
+        observer = RelayObserver(logger: logger)
+        do throws(Errno) {
+            dataPlane = try DataPlane(
+                workers: workers, maxConnections: Self.connectionCapacity(descriptors: descriptors, workers: workers),
+                events: observer)
+        } catch {
+            throw Failure(reasons: ["cannot start \(workers) relay workers: \(error)"])
+        }
+    }
+
+    /// How many connections the descriptor limit allows: two each, after what the rest of the process may need.
+    private static func connectionCapacity(descriptors: Int, workers: Int) -> Int {
+        let reserve = 256 + workers * 48  // probes, admin port, files; epoll sets, listeners and splice pipes
+        return max(16, (descriptors - reserve) / 2)
+    }
+
+    // MARK: Starting
+
+    /// Listens, then probes. When it returns, clients are served.
+    func start() async throws(Failure) {
+        do throws(DataPlane.ListenError) {
+            for frontend in loaded.configuration.frontends { try dataPlane.open(frontend.dataPlaneOptions) }
+        } catch {
+            throw Failure(reasons: ["\(error)"])
+        }
+        var controllers: [FrontendController] = []
+        for frontend in loaded.configuration.frontends { controllers.append(makeController(frontend)) }
+        self.controllers = controllers
+        observer.observe(controllers)
+        let options = loaded.configuration.admin
+        if options.listen != nil || options.socket != nil {
+            do throws(AdminServerError) {
+                admin = try AdminServer(tcp: options.listen, unixPath: options.socket, source: self, logger: logger)
+            } catch {
+                throw Failure(reasons: ["\(error)"])
+            }
+        }
+        for controller in controllers { await controller.start() }
+        for frontend in loaded.configuration.frontends { announce(frontend) }
+    }
+
+    private func makeController(_ frontend: Configuration.Frontend) -> FrontendController {
+        FrontendController(
+            name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
+            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger)
+    }
+
+    /// Loads every certificate and key.
+    ///
+    /// - Throws: With all that cannot be used, each with its field and file.
+    static func checkKeys(_ configuration: Configuration) throws(Failure) {
+        var reasons: [String] = []
+        for frontend in configuration.frontends {
+            do throws(TLSError) {
+                try frontend.checkKeys()
+            } catch {
+                reasons.append("frontend \(frontend.name): health.tls: \(error)")
+            }
+        }
+        if !reasons.isEmpty { throw Failure(reasons: reasons) }
+    }
+
+    private func announce(_ frontend: Configuration.Frontend) {
+        let addresses = dataPlane.addresses(ofFrontend: frontend.name).map(\.description).joined(separator: " and ")
+        logger.notice(
+            """
+            frontend \(frontend.name) listens on \(addresses), \(frontend.backends.count) backends, \
+            \(frontend.balancing.algorithm.rawValue)
+            """)
+    }
+
+    // MARK: Reloading
+
+    /// Applies another configuration in place. Connections to backends that stay are untouched; removed backends drain.
+    ///
+    /// - Throws: With every reason, when an address cannot be listened on or a key cannot be used; then nothing changes.
+    func reload(_ configuration: Configuration) async throws(Failure) {
+        let former = loaded.configuration
+        let formerByName = Dictionary(uniqueKeysWithValues: former.frontends.map { ($0.name, $0) })
+        let wanted = Set(configuration.frontends.map(\.name))
+        try Self.checkKeys(configuration)
+        try bind(configuration.frontends, former: formerByName)
+
+        var kept: [FrontendController] = []
+        for controller in controllers {
+            if wanted.contains(controller.name) {
+                kept.append(controller)
+            } else {
+                await controller.stop()
+                dataPlane.close(frontend: controller.name)
+                logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
+            }
+        }
+        var ordered: [FrontendController] = []
+        for frontend in configuration.frontends {
+            if let controller = kept.first(where: { $0.name == frontend.name }) {
+                await controller.apply(
+                    policy: frontend.healthPolicy, probe: frontend.probeOptions,
+                    backends: frontend.backendSpecifications)
+                ordered.append(controller)
+            } else {
+                let controller = makeController(frontend)
+                await controller.start()
+                ordered.append(controller)
+                announce(frontend)
+            }
+        }
+        controllers = ordered
+        observer.observe(ordered)
+        noteFixedFields(former, configuration)
+        loaded.configuration = configuration
+        loaded.loadedAt = WallClock.seconds()
+        loaded.generation += 1
+    }
+
+    /// Opens new listeners before anything else changes; undoes them all when one cannot be had.
+    private func bind(
+        _ frontends: [Configuration.Frontend], former: [String: Configuration.Frontend]
+    ) throws(Failure) {
+        var done: [Configuration.Frontend] = []
+        do throws(DataPlane.ListenError) {
+            for frontend in frontends {
+                if former[frontend.name] == nil {
+                    try dataPlane.open(frontend.dataPlaneOptions)
+                } else {
+                    try dataPlane.update(frontend.dataPlaneOptions)
+                }
+                done.append(frontend)
+            }
+        } catch {
+            for frontend in done {
+                if let old = former[frontend.name] {
+                    // Its addresses were bound a moment ago; should that fail now, the next reload tells.
+                    try? dataPlane.update(old.dataPlaneOptions)
+                } else {
+                    dataPlane.close(frontend: frontend.name)
+                }
+            }
+            throw Failure(reasons: ["\(error)"])
+        }
+    }
+
+    /// Says which changed fields wait for a restart.
+    private func noteFixedFields(_ former: Configuration, _ new: Configuration) {
+        var fields: [String] = []
+        if former.admin != new.admin { fields.append("admin") }
+        if former.workers != new.workers { fields.append("workers") }
+        if former.logging != new.logging { fields.append("logging") }
+        if !fields.isEmpty { logger.warning("changes to \(fields.joined(separator: ", ")) take effect at the next start") }
+    }
+
+    // MARK: Stopping
+
+    /// Accepts no more, waits for connections to end, at most `shutdownGracePeriod`, and ends the rest.
+    func stop() async {
+        dataPlane.stopAccepting()
+        let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
+        let open = openConnections
+        if open > 0 { logger.notice("stopping: \(open) connections are open") }
+        while openConnections > 0, MonotonicClock.nanoseconds() < deadline {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        let left = openConnections
+        if left > 0 { logger.notice("stopping: \(left) connections are reset after the grace period") }
+        for controller in controllers { await controller.stop() }
+        admin?.stop()
+        dataPlane.stop()
+    }
+
+    private var openConnections: Int {
+        loaded.configuration.frontends.reduce(0) {
+            $0 + (dataPlane.counters(ofFrontend: $1.name)?.active ?? 0)
+        }
+    }
+
+    /// Where the admin port listens, with the port that the system chose.
+    var adminAddress: SocketAddress? { admin?.tcpAddress }
+}

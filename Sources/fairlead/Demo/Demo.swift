@@ -1,0 +1,156 @@
+import FairleadConfiguration
+import Logging
+import SecureHTTP
+import SystemIO
+
+/// The play: three API servers, a load balancer, clients, and somebody who takes the servers down in turn.
+actor Demo {
+    private let cluster: DemoCluster
+    private let daemon: Daemon
+    private let clients: DemoClients
+    private let outage: Duration
+    private let startedAt = MonotonicClock.nanoseconds()
+    private var states: [String: String] = [:]
+
+    /// Starts servers and balancer.
+    ///
+    /// - Parameter outage: How long a server stays down, and how long all are up in between.
+    init(outage: Duration) async throws {
+        self.outage = outage
+        cluster = try DemoCluster()
+        do {
+            let configuration = Self.configuration(of: cluster)
+            daemon = try Daemon(
+                configuration, path: "",
+                logger: Logger(label: "fairlead") { LogOutput(label: $0, format: .text, logLevel: .error) })
+            try await daemon.start()
+            guard let address = daemon.dataPlane.addresses(ofFrontend: Self.frontend).first else {
+                throw Errno.addressNotAvailable
+            }
+            try cluster.writeKubeconfig(server: address)
+            clients = try DemoClients(server: address, cluster: cluster)
+        } catch {
+            cluster.remove()
+            throw error
+        }
+    }
+
+    private static let frontend = "kube-apiserver"
+
+    private static func configuration(of cluster: DemoCluster) -> Configuration {
+        let loopback = SocketAddress.v4(0x7f00_0001, port: 0)
+        return Configuration(
+            frontends: [
+                Configuration.Frontend(
+                    name: frontend, listen: [loopback],
+                    balancing: Configuration.Balancing(algorithm: .leastConnections, slowStart: .zero),
+                    health: Configuration.Health(tls: Configuration.ClientTLS(caFile: cluster.caFile)),
+                    backends: cluster.servers.map { Configuration.Backend(name: $0.name, address: $0.address) })
+            ],
+            admin: Configuration.Admin(listen: loopback, socket: nil), shutdownGracePeriod: .milliseconds(200))
+    }
+
+    // MARK: Playing
+
+    /// Plays until the task is cancelled.
+    func play() async {
+        await introduce()
+        let narration = Task { await self.narrate() }
+        let load = Task { await self.clients.run() }
+        do {
+            try await waitUntilAllUp()
+            say("all three servers are up; clients ask through the balancer, each time on a new connection")
+            try await Task.sleep(for: outage)
+            while true {
+                for server in cluster.servers {
+                    try await takeDown(server)
+                }
+            }
+        } catch {
+            // Cancelled: the play is over.
+        }
+        narration.cancel()
+        load.cancel()
+        await narration.value
+        await load.value
+        let result = await clients.takeReport()
+        say("the end: \(result.total) requests in all, \(result.totalFailed) failed")
+    }
+
+    /// Stops balancer and servers and removes what was written.
+    func end() async {
+        await daemon.stop()
+        for server in cluster.servers { server.stop() }
+        cluster.remove()
+    }
+
+    private func introduce() async {
+        let admin = await daemon.adminAddress.map { "http://\($0)" } ?? "none"
+        StandardStream.output.write(
+            """
+            Fairlead \(Version.current): three API servers behind one address
+
+              kubeconfig   \(cluster.kubeconfigFile)
+              try          kubectl --kubeconfig \(cluster.kubeconfigFile) version
+                           kubectl --kubeconfig \(cluster.kubeconfigFile) get --raw /readyz
+                           kubectl --kubeconfig \(cluster.kubeconfigFile) get --raw /whoami
+              admin port   \(admin)  (/, /v1/status, /metrics)
+              in a shell   fairlead status --admin \(admin) --watch
+
+            Ctrl-C ends it.
+
+
+            """)
+    }
+
+    private func takeDown(_ server: DemoAPIServer) async throws {
+        _ = await clients.takeReport()
+        say("\(server.name) is taken down: its connections are cut, its port is closed")
+        server.stop()
+        try await Task.sleep(for: outage)
+        await report()
+        say("\(server.name) comes back")
+        try server.start()
+        try await waitUntilAllUp()
+        try await Task.sleep(for: outage)
+        await report()
+    }
+
+    private func report() async {
+        let result = await clients.takeReport()
+        let shares = result.answers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        say(
+            "clients: \(result.requests) requests, \(result.failed) failed, longest "
+                + "\(result.longestMilliseconds) ms; answered by \(shares.joined(separator: ", "))", indent: true)
+    }
+
+    // MARK: Watching
+
+    private func waitUntilAllUp() async throws {
+        while true {
+            let status = await daemon.status()
+            if status.frontends.allSatisfy({ $0.backends.allSatisfy { $0.state == .up } }) { return }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    /// Tells of every change of a backend's state, in the words that the status has for it.
+    private func narrate() async {
+        while !Task.isCancelled {
+            for backend in await daemon.status().frontends.flatMap(\.backends) {
+                let former = states.updateValue(backend.state.rawValue, forKey: backend.name)
+                if let former, former != backend.state.rawValue {
+                    say("fairlead: \(backend.name) \(former) -> \(backend.state.rawValue): \(backend.reason)", indent: true)
+                }
+            }
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private func say(_ text: String, indent: Bool = false) {
+        let tenths = (MonotonicClock.nanoseconds() - startedAt) / 100_000_000
+        let time = "\(tenths / 10).\(tenths % 10) s"
+        let padding = String(repeating: " ", count: max(0, 8 - time.count))
+        StandardStream.output.write("\(padding)\(time)  \(indent ? "  " : "")\(text)\n")
+    }
+}

@@ -1,0 +1,84 @@
+import Admin
+import FoundationEssentials
+import Logging
+import SystemIO
+
+/// How a log line looks; the names are those of `--log-format`.
+enum LogFormat: String, CaseIterable {
+    /// Time, level, words and `key=value` pairs, for people.
+    case text
+    /// One JSON object a line.
+    case json
+    /// Words and pairs behind the priority that systemd's journal reads (sd-daemon(3)); it adds the time itself.
+    case journal
+}
+
+/// Writes log lines to standard error.
+struct LogOutput: LogHandler {
+    let label: String
+    let format: LogFormat
+    var logLevel: Logger.Level
+    var metadata: Logger.Metadata = [:]
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let pairs = (event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata)
+            .map { (key: $0.key, value: "\($0.value)") }.sorted { $0.key < $1.key }
+        StandardStream.error.write(line(event.level, "\(event.message)", pairs) + "\n")
+    }
+
+    private func line(_ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)]) -> String {
+        switch format {
+        case .text: "\(Self.time()) \(level.rawValue.uppercased()) \(Self.oneLine(message))\(Self.text(pairs))"
+        case .journal: "<\(level.priority)>\(Self.oneLine(message))\(Self.text(pairs))"
+        case .json: Self.json(level, message, pairs)
+        }
+    }
+
+    private static func time() -> String {
+        Timestamp(secondsSince1970: WallClock.seconds()).description
+    }
+
+    /// Text that cannot be taken for a second line.
+    private static func oneLine(_ text: String) -> String {
+        text.contains(where: \.isNewline) ? text.split(whereSeparator: \.isNewline).joined(separator: "; ") : text
+    }
+
+    private static func text(_ pairs: [(key: String, value: String)]) -> String {
+        pairs.map { key, value in
+            let bare = !value.isEmpty && !value.contains { $0.isWhitespace || $0 == "\"" || $0 == "=" }
+            return " \(key)=\(bare ? value : "\"\(oneLine(value).replacing("\"", with: "\\\""))\"")"
+        }.joined()
+    }
+
+    private static func json(
+        _ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)]
+    ) -> String {
+        var object = Dictionary(pairs.map { ($0.key, $0.value) }) { first, _ in first }
+        object["time"] = time()
+        object["level"] = level.rawValue
+        object["message"] = message
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // A dictionary of strings always encodes.
+        return (try? encoder.encode(object)).map { String(decoding: $0, as: UTF8.self) } ?? message
+    }
+}
+
+extension Logger.Level {
+    /// The priority of syslog(3).
+    fileprivate var priority: Int {
+        switch self {
+        case .trace, .debug: 7
+        case .info: 6
+        case .notice: 5
+        case .warning: 4
+        case .error: 3
+        case .critical: 2
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import Balancing
+import ControlPlane
+import DataPlane
+import FairleadConfiguration
+import SecureHTTP
+
+// The one place that knows both the configuration and what each module wants of it.
+
+extension Configuration.Frontend {
+    /// What the relay needs.
+    var dataPlaneOptions: FrontendOptions {
+        FrontendOptions(
+            name: name, listen: listen, algorithm: balancing.algorithm.balancingAlgorithm,
+            connect: FrontendOptions.Connect(
+                stagger: connect.stagger, firstByte: connect.firstByte, timeout: connect.timeout),
+            connection: FrontendOptions.ConnectionOptions(
+                keepaliveIdle: connection.keepalive.idle, keepaliveInterval: connection.keepalive.interval,
+                keepaliveCount: connection.keepalive.count, userTimeout: connection.userTimeout,
+                firstByteTimeout: connection.firstByteTimeout, halfCloseTimeout: connection.halfCloseTimeout,
+                idleTimeout: connection.idleTimeout == .zero ? nil : connection.idleTimeout),
+            maxConnections: limits.maxConnections == 0 ? nil : limits.maxConnections,
+            maxConnectionsPerSource: limits.maxConnectionsPerSource == 0 ? nil : limits.maxConnectionsPerSource)
+    }
+
+    /// How states follow from probes.
+    var healthPolicy: HealthPolicy {
+        HealthPolicy(
+            rise: health.rise, fall: health.fall, interval: health.interval, suspectInterval: health.suspectInterval,
+            timeout: health.timeout, slowStart: balancing.slowStart, slowThreshold: health.timeout / 2)
+    }
+
+    /// How probes are made.
+    var probeOptions: ProbeOptions {
+        ProbeOptions(
+            transport: health.protocol.probeTransport, path: health.path, livenessPath: health.livenessPath,
+            tls: health.tls.clientOptions, tokenFile: health.tokenFile)
+    }
+
+    /// Loads the certificates and keys that the probes use, to learn at once whether they can be used.
+    ///
+    /// - Throws: With the field and the file.
+    func checkKeys() throws(TLSError) {
+        guard health.protocol == .https else { return }
+        _ = try TLSClientContext(health.tls.clientOptions)
+    }
+
+    /// The backends of the file.
+    var backendSpecifications: [BackendSpecification] {
+        backends.map {
+            BackendSpecification(
+                name: $0.name, address: $0.address, weight: $0.weight, etcdMember: $0.etcdMember, source: "static")
+        }
+    }
+}
+
+extension Configuration.ClientTLS {
+    /// What a TLS client of `SecureHTTP` needs.
+    var clientOptions: TLSClientOptions {
+        TLSClientOptions(
+            caFile: caFile, certFile: certFile, keyFile: keyFile, serverName: serverName,
+            insecureSkipVerify: insecureSkipVerify)
+    }
+}
+
+extension Configuration.Algorithm {
+    fileprivate var balancingAlgorithm: Algorithm {
+        switch self {
+        case .leastConnections: .leastConnections
+        case .roundRobin: .roundRobin
+        case .sourceHash: .sourceHash
+        }
+    }
+}
+
+extension Configuration.ProbeProtocol {
+    fileprivate var probeTransport: ProbeOptions.Transport {
+        switch self {
+        case .https: .https
+        case .http: .http
+        case .tcp: .tcp
+        }
+    }
+}

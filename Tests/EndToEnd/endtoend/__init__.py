@@ -1,0 +1,1 @@
+"""Fairlead against real Kubernetes: masters in network namespaces, faults, and a table of what clients noticed."""

@@ -1,0 +1,77 @@
+"""Fairlead itself: the built binary, with a configuration that leaves to defaults all that a user would."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from pathlib import Path
+
+from ..cluster.control_plane import ControlPlane
+from ..cluster.master import API_PORT
+from ..failure import Failure
+from .interface import BackendStatus, Balancer, Options
+
+ADMIN = ("127.0.0.1", 6480)
+
+
+class Fairlead(Balancer):
+    name = "fairlead"
+
+    def __init__(self, cluster: ControlPlane, repository: Path) -> None:
+        self._binary = Path(os.environ.get("FAIRLEAD_BINARY", repository / ".build/release/fairlead")).resolve()
+        if not os.access(self._binary, os.X_OK):
+            raise Failure(f"no fairlead binary at {self._binary}: run `make release`, or set FAIRLEAD_BINARY")
+        super().__init__(cluster)
+
+    def command(self) -> list[str]:
+        return [str(self._binary), "run", "--config", str(self.configuration)]
+
+    def write_configuration(self, options: Options) -> None:
+        trust, prober = self.cluster.trust, self.cluster.prober
+        backends = "\n".join(
+            f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}}}'
+            for name, master in self.cluster.masters.items()
+        )
+        # slowStart is shorter than the default so that a scenario does not inherit the ramp of the one before it.
+        self.configuration.write_text(
+            f"""\
+apiVersion: fairlead.dev/v1alpha1
+kind: LoadBalancerConfiguration
+frontends:
+- name: kube-apiserver
+  listen: ["[::]:{API_PORT}"]
+  balancing: {{algorithm: {options.algorithm}, slowStart: 3s}}
+  health:
+    tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
+  backends:
+{backends}
+admin: {{listen: "{ADMIN[0]}:{ADMIN[1]}", socket: {self.work / "admin.sock"}}}
+stateDirectory: {self.work / "state"}
+shutdownGracePeriod: 1s
+"""
+        )
+
+    def backends(self) -> dict[str, BackendStatus]:
+        status, body = self._get("/v1/status")
+        if status != 200:
+            raise OSError(f"/v1/status answers {status}")
+        frontend = json.loads(body)["frontends"][0]
+        return {
+            backend["name"]: BackendStatus(backend["state"], backend["reason"] or "")
+            for backend in frontend["backends"]
+        }
+
+    def ready(self) -> bool:
+        return self._get("/readyz")[0] == 200
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(*ADMIN, timeout=2)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"{path}: {error!r}") from error
+        finally:
+            connection.close()

@@ -1,0 +1,95 @@
+"""The little that the scenarios ask of a balancer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..cluster.control_plane import ControlPlane
+from ..cluster.process import Process
+from ..waiting import wait_until
+
+USABLE = ("up", "degraded")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a balancer is to divide connections."""
+
+    algorithm: str = "leastConnections"
+    weights: dict[str, int] = field(default_factory=dict)
+
+    def weight(self, master: str) -> int:
+        return self.weights.get(master, 100)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """What the balancer says about one master, in Fairlead's words for states."""
+
+    state: str
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.state in USABLE
+
+
+class Balancer(ABC):
+    """A balancer on the balancer's host, before the three masters."""
+
+    name: str
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self.cluster = cluster
+        self.work = cluster.work / "balancer"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.process = Process(self.name, cluster.balancer_host, self.command(), self.work / f"{self.name}.log")
+
+    @property
+    def configuration(self) -> Path:
+        return self.work / f"{self.name}.configuration"
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The command that runs in the foreground with `self.configuration`."""
+
+    @abstractmethod
+    def write_configuration(self, options: Options) -> None:
+        """Writes `self.configuration`."""
+
+    @abstractmethod
+    def backends(self) -> dict[str, BackendStatus]:
+        """Every master's status; OSError when the balancer cannot be asked. Called on the balancer's host."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the balancer says that it serves. Called on the balancer's host."""
+
+    def start(self, options: Options) -> None:
+        """Starts with these options and awaits that every master is up."""
+        self.write_configuration(options)
+        self.process.start()
+        wait_until(self._ready_or_dead, f"{self.name} is ready", within=20, log=self.process.log)
+        self.wait_until_all_up()
+
+    def stop(self) -> None:
+        self.process.stop(within=8)
+
+    def wait_until_all_up(self) -> None:
+        def all_up() -> bool:
+            try:
+                states = self.cluster.balancer_host.call(self.backends)
+            except OSError:
+                return False
+            return len(states) == len(self.cluster.masters) and all(each.state == "up" for each in states.values())
+
+        wait_until(all_up, f"{self.name} says that all masters are up", within=30, log=self.process.log)
+
+    def _ready_or_dead(self) -> bool:
+        self.process.require_running()
+        try:
+            return self.cluster.balancer_host.call(self.ready)
+        except OSError:
+            return False

@@ -1,0 +1,167 @@
+"""Hosts as network namespaces on one bridge.
+
+The bridge lives in a namespace of its own, and every veth pair is created between two namespaces: the machine's own
+network sees no interface, no address and no route of the suite, and removing the namespaces removes everything.
+
+    fairlead-e2e-PID-switch:  br0 -- port-master-1 -- port-master-2 -- ...
+                                         |                 |
+    fairlead-e2e-PID-master-1:         eth0 10.77.0.11     |
+    fairlead-e2e-PID-master-2:                           eth0 10.77.0.12
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..failure import Failure
+from ..waiting import wait_until
+
+PREFIX = "fairlead-e2e-"
+NAMESPACE_FOLDER = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
+
+Value = TypeVar("Value")
+
+
+class Host:
+    """One namespace with one address."""
+
+    def __init__(self, namespace: str, name: str, address: str) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.address = address
+
+    def command(self, *command: str) -> list[str]:
+        """`command`, run on this host. It is killed when the suite dies, however the suite dies (prctl(2)
+        PR_SET_PDEATHSIG); nsenter and setpriv exec, so the process that is started is the command itself."""
+        return [
+            "nsenter",
+            f"--net={NAMESPACE_FOLDER / self.namespace}",
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+            *command,
+        ]
+
+    def call(self, work: Callable[[], Value]) -> Value:
+        """Runs `work` on a thread that has moved to this host: a socket opened there stays there (setns(2))."""
+        outcome: list[Value] = []
+        failure: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                self.enter()
+                outcome.append(work())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
+                failure.append(error)
+
+        thread = threading.Thread(target=body, name=f"on-{self.name}", daemon=True)
+        thread.start()
+        thread.join()
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def enter(self) -> None:
+        """Moves the calling thread to this host, for good: only for threads that do nothing else."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(NAMESPACE_FOLDER / self.namespace) as namespace:
+            if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), f"setns to {self.namespace}")
+
+
+class Network:
+    """The bridge and its hosts."""
+
+    def __init__(self, subnet: str = "10.77.0") -> None:
+        self._subnet = subnet
+        self._switch = f"{PREFIX}{os.getpid()}-switch"
+        self.hosts: dict[str, Host] = {}
+        _add_namespace(self._switch)
+        _ip("-n", self._switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", self._switch, "link", "set", "br0", "up")
+
+    def add_host(self, name: str, number: int) -> Host:
+        """A host called `name` (at most nine characters, it names an interface) at address `number`."""
+        host = Host(f"{PREFIX}{os.getpid()}-{name}", name, f"{self._subnet}.{number}")
+        _add_namespace(host.namespace)
+        port = f"port-{name}"
+        _ip(
+            *("-n", self._switch, "link", "add", port, "type", "veth"),
+            *("peer", "name", "eth0", "netns", host.namespace),
+        )
+        _ip("-n", self._switch, "link", "set", port, "master", "br0", "up")
+        _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
+        _ip("-n", host.namespace, "link", "set", "eth0", "up")
+        _ip("-n", host.namespace, "link", "set", "lo", "up")
+        # Apiservers look for the default route to learn the address that they advertise.
+        _ip("-n", host.namespace, "route", "add", "default", "via", f"{self._subnet}.1")
+        self.hosts[name] = host
+        return host
+
+    def cut(self, name: str) -> None:
+        """Pulls the host's cable out of the switch: frames vanish, nobody is told."""
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "down")
+
+    def mend(self, name: str) -> None:
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "up")
+
+    def remove(self) -> None:
+        """Kills what still runs on the hosts and removes them with the bridge."""
+        for namespace in [*(host.namespace for host in self.hosts.values()), self._switch]:
+            _remove_namespace(namespace)
+        self.hosts.clear()
+
+
+def remove_leftovers() -> list[str]:
+    """Removes the namespaces of runs whose process is gone, and what runs in them; returns their names."""
+    removed = []
+    for path in sorted(NAMESPACE_FOLDER.glob(f"{PREFIX}*")):
+        owner = re.match(rf"{PREFIX}(\d+)-", path.name)
+        if owner and Path(f"/proc/{owner[1]}").exists():
+            continue
+        _remove_namespace(path.name)
+        removed.append(path.name)
+    return removed
+
+
+def _add_namespace(namespace: str) -> None:
+    _ip("netns", "add", namespace)
+
+
+def _remove_namespace(namespace: str) -> None:
+    if not (NAMESPACE_FOLDER / namespace).exists():
+        return
+
+    def emptied() -> bool:
+        found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
+        pids = [int(pid) for pid in found.stdout.split()]
+        for pid in pids:
+            # The suite's own threads visit hosts; they are not leftovers.
+            if pid != os.getpid():
+                _kill(pid)
+        return not [pid for pid in pids if pid != os.getpid()]
+
+    wait_until(emptied, f"the processes in {namespace} have ended", within=10)
+    _ip("netns", "delete", namespace)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _ip(*arguments: str) -> None:
+    result = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        raise Failure(f"ip {' '.join(arguments)}: {result.stderr.strip()}")

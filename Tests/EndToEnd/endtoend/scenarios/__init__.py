@@ -1,0 +1,24 @@
+"""One scenario a file, in the order in which they run."""
+
+from ..scenario import Scenario
+from .all_apiservers_down import AllApiserversDown
+from .apiserver_hung import ApiserverHung
+from .apiserver_killed import ApiserverKilled
+from .apiserver_stopped import ApiserverStopped
+from .etcd_leader_killed import EtcdLeaderKilled
+from .etcd_member_killed import EtcdMemberKilled
+from .kubectl import Kubectl
+from .link_cut import LinkCut
+from .split import SPLITS
+
+SCENARIOS: list[Scenario] = [
+    Kubectl(),
+    ApiserverKilled(),
+    ApiserverStopped(),
+    ApiserverHung(),
+    LinkCut(),
+    EtcdMemberKilled(),
+    EtcdLeaderKilled(),
+    AllApiserversDown(),
+    *SPLITS,
+]
