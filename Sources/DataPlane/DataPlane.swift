@@ -57,8 +57,7 @@ package final class DataPlane: Sendable {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        // The kernel spreads connections by hash, so that one worker can have more than its share.
-        let limits = RelayLoop.Limits(connectionsPerWorker: maxConnections)
+        let limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
         for index in 0..<workers {
             let mailbox = try Mailbox()
             mailboxes.append(mailbox)

@@ -15,6 +15,7 @@ extension RelayLoop {
             switch Socket.accept(listener.descriptor) {
             case .accepted(let client, let source):
                 admit(client, from: source, frontend: Int(listener.frontend))
+                guard acceptResumesAt == 0 else { return }
             case .wouldBlock:
                 return
             case .failed(let error):
@@ -33,14 +34,19 @@ extension RelayLoop {
         if let limit = frontend.options.maxConnections, open > limit {
             return refuse(client, frontend, .refusedByLimit)
         }
-        if let limit = frontend.options.maxConnectionsPerSource, !frontend.shared.admitSource(hash, limit: limit) {
+        // The table goes after the process's limit: it has room for all of them.
+        guard limits.process.admit() else { return refuse(client, frontend, .refusedByLimit) }
+        guard frontend.options.maxConnectionsPerSource.map({ frontend.shared.admitSource(hash, limit: $0) }) ?? true else {
+            limits.process.release()
             return refuse(client, frontend, .refusedBySource)
         }
         guard let slot = table.take() else {
             if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(hash) }
+            limits.process.release()
             return refuse(client, frontend, .refusedByLimit)
         }
         let connection = table[slot]
+        connection.pointee.isSourceCounted = frontend.options.maxConnectionsPerSource != nil
         connection.pointee.state = .dialing
         connection.pointee.frontend = Int32(index)
         connection.pointee.sourceHash = hash
@@ -116,7 +122,7 @@ extension FrontendShared {
         }
     }
 
-    /// Counts one connection of a source less. One that was accepted before there was a limit was not counted.
+    /// Counts one connection of a source less.
     func releaseSource(_ source: UInt64) {
         sources.withLock { counts in
             guard let count = counts[source] else { return }

@@ -39,9 +39,7 @@ extension RelayLoop {
         if frontend.options.algorithm != options.algorithm {
             frontend.selector = Selector(algorithm: options.algorithm, seed: UInt64(self.index))
         }
-        if frontend.options.maxConnectionsPerSource == nil, options.maxConnectionsPerSource != nil {
-            countSources(of: index, frontend.shared)
-        }
+        if options.maxConnectionsPerSource != nil { countSources(of: index, frontend.shared) }
         frontend.options = options
         frontend.stagger = nanoseconds(options.connect.stagger)
         frontend.firstByte = nanoseconds(options.connect.firstByte)
@@ -57,11 +55,14 @@ extension RelayLoop {
         }
     }
 
-    /// A limit a source has come into force: counts this worker's connections that stand already.
+    /// A limit a source is in force: counts those of this worker's connections that came when there was none.
     private func countSources(of index: FrontendIndex, _ shared: FrontendShared) {
         for slot in 0..<table.usedSlots {
             let connection = table[slot]
-            guard connection.pointee.state != .free, connection.pointee.frontend == Int32(index) else { continue }
+            guard connection.pointee.state != .free, connection.pointee.frontend == Int32(index),
+                !connection.pointee.isSourceCounted
+            else { continue }
+            connection.pointee.isSourceCounted = true
             shared.sources.withLock { $0[connection.pointee.sourceHash, default: 0] += 1 }
         }
     }
@@ -214,7 +215,7 @@ extension RelayLoop {
     /// Goes on with a connection that was written out. One whose frontend is not here any more is reset.
     private mutating func adopt(_ record: ConnectionRecord) {
         guard
-            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend }),
+            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend && $0?.isClosed == false }),
             let frontend = frontends[index],
             let backend = backendIndices[record.backendID.rawValue], let slot = table.take()
         else {
@@ -239,7 +240,9 @@ extension RelayLoop {
             half.unsent.withUnsafeBytes { connection.pointee.flows[side].remainder.keep($0) }
         }
         frontend.shared.active.add(1, ordering: .relaxed)
+        limits.process.open.add(1, ordering: .relaxed)
         if frontend.options.maxConnectionsPerSource != nil {
+            connection.pointee.isSourceCounted = true
             frontend.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
         }
         frontends[index]?.connectionCount += 1
