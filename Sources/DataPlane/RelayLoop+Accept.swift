@@ -9,21 +9,25 @@ extension RelayLoop {
     static var acceptPause: UInt64 { 100_000_000 }
 
     /// Takes clients from a listener's queue. Listeners are level-triggered: what is left comes back next turn.
-    mutating func acceptConnections(listener position: Int) {
-        guard position < listeners.count, let listener = listeners[position], !listener.isPaused else { return }
+    ///
+    /// - Returns: Whether more may wait.
+    @discardableResult
+    mutating func acceptConnections(listener position: Int) -> Bool {
+        guard position < listeners.count, let listener = listeners[position], !listener.isPaused else { return false }
         for _ in 0..<Self.acceptBatch {
             switch Socket.accept(listener.descriptor) {
             case .accepted(let client, let source):
                 admit(client, from: source, frontend: Int(listener.frontend))
-                guard acceptResumesAt == 0 else { return }
+                guard acceptResumesAt == 0 else { return false }
             case .wouldBlock:
-                return
+                return false
             case .failed(let error):
                 if error.isResourceExhaustion { pauseAccepting(frontend: Int(listener.frontend), error) }
                 // Anything else concerned a client that is gone already (accept(2), "Error handling").
-                return
+                return false
             }
         }
+        return true
     }
 
     private mutating func admit(_ client: BorrowedDescriptor, from source: SocketAddress, frontend index: Int) {

@@ -96,9 +96,11 @@ extension RelayLoop {
         }
     }
 
-    private mutating func closeListeners(where matches: (Listener) -> Bool) {
+    /// - Parameter isTaken: Whether clients that wait in the listeners' queues are accepted first; else they are reset.
+    private mutating func closeListeners(isTaken: Bool = true, where matches: (Listener) -> Bool) {
         for position in listeners.indices {
             guard let listener = listeners[position], matches(listener) else { continue }
+            if isTaken { while acceptConnections(listener: position) {} }
             closeDescriptor(listener.descriptor)
             listeners[position] = nil
         }
@@ -112,7 +114,7 @@ extension RelayLoop {
         frontends[index]?.pool = pool
         for endpoint in pool.endpoints {
             if let known = backendIndices[endpoint.id.rawValue] {
-                backends[Int(known)]?.isListed = true
+                relist(known, endpoint)
                 continue
             }
             let backend = Backend(endpoint: endpoint, row: endpoint.statistics.rows.row(self.index))
@@ -124,12 +126,26 @@ extension RelayLoop {
                 backendIndices[endpoint.id.rawValue] = Int32(backends.count - 1)
             }
         }
-        let kept = Set(pool.endpoints.map(\.id))
+        let kept = Set(frontends.flatMap { $0?.pool.endpoints.map(\.id) ?? [] })
         for endpoint in former?.endpoints ?? [] where !kept.contains(endpoint.id) {
             guard let known = backendIndices[endpoint.id.rawValue] else { continue }
             backends[Int(known)]?.isListed = false
             if backends[Int(known)]?.connectionCount == 0 { forgetBackend(known) }
         }
+    }
+
+    /// Takes up a known backend as it is published now. Its counters are new ones when it was in no pool and without
+    /// connections for a moment; what this worker has under way with it then counts there.
+    private mutating func relist(_ index: Int32, _ endpoint: BackendEndpoint) {
+        guard var backend = backends[Int(index)] else { return }
+        if backend.endpoint.statistics !== endpoint.statistics {
+            backend.endpoint.statistics.active.subtract(backend.connectionCount, ordering: .relaxed)
+            endpoint.statistics.active.add(backend.connectionCount, ordering: .relaxed)
+            backend.row = endpoint.statistics.rows.row(self.index)
+        }
+        backend.endpoint = endpoint
+        backend.isListed = true
+        backends[Int(index)] = backend
     }
 
     /// Drops a backend that is in no pool and has no connection.
@@ -260,7 +276,7 @@ extension RelayLoop {
     }
 
     private mutating func stop() {
-        closeListeners { _ in true }
+        closeListeners(isTaken: false) { _ in true }
         for slot in 0..<table.usedSlots where table[slot].pointee.state != .free { end(slot, .reset) }
         isStopping = true
     }

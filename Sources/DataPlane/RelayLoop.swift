@@ -61,10 +61,10 @@ struct RelayLoop: ~Copyable {
     /// A backend that is in a pool or has connections here.
     struct Backend {
         var endpoint: BackendEndpoint
-        let row: CounterRows.Row
+        var row: CounterRows.Row
         /// Dials and connections of this worker.
         var connectionCount = 0
-        /// How many pools have it.
+        /// Whether a pool has it.
         var isListed = true
         /// When this worker last told the control plane of a failure, so that a flood of them is one message.
         var lastEvidenceAt: UInt64 = 0
