@@ -1,30 +1,53 @@
-/// A stream of bytes that look random and come again with the same seed (SplitMix64).
-struct Pattern {
-    private var state: UInt64
-    private var waiting: [UInt8] = []
+/// A stream of bytes that look random and come again with the same seed.
+///
+/// It repeats after a prime number of bytes, so that no buffer size of the relay divides it: bytes that are lost, sent
+/// twice or swapped show, together with the count.
+struct Pattern: Sendable {
+    static let period = 65_521
 
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
+    /// The period twice, so that any 64 KiB of the stream lie in one piece.
+    private let block: [UInt8]
+    /// How many bytes have been taken.
+    private(set) var position = 0
+
+    init(seed: UInt64) {
+        var state = seed &* 0x9e37_79b9_7f4a_7c15
+        var period: [UInt8] = []
+        period.reserveCapacity(Self.period)
+        for _ in 0..<Self.period {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            period.append(UInt8(truncatingIfNeeded: state >> 56))
+        }
+        block = period + period
+    }
+
+    /// The most that `withNext` gives at once.
+    static var pieceLimit: Int { period }
+
+    /// Calls `body` with the next `count` bytes, at most `pieceLimit`; they stay the next.
+    func withNext<Result>(_ count: Int, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        precondition(count <= Self.pieceLimit)
+        return try block.withUnsafeBytes {
+            let start = position % Self.period
+            return try body(UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+        }
+    }
+
+    /// Passes over bytes.
+    mutating func skip(_ count: Int) { position += count }
 
     /// The next `count` bytes.
     mutating func next(_ count: Int) -> [UInt8] {
-        let bytes = peek(count)
-        skip(count)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        while bytes.count < count {
+            let piece = min(Self.pieceLimit, count - bytes.count)
+            withNext(piece) { bytes.append(contentsOf: $0) }
+            skip(piece)
+        }
         return bytes
     }
 
     /// The next `count` bytes, which stay the next.
-    mutating func peek(_ count: Int) -> [UInt8] {
-        while waiting.count < count {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-            mixed ^= mixed >> 31
-            withUnsafeBytes(of: mixed) { waiting.append(contentsOf: $0) }
-        }
-        return Array(waiting[..<count])
-    }
-
-    /// Passes over bytes that were looked at.
-    mutating func skip(_ count: Int) { waiting.removeFirst(count) }
+    func peek(_ count: Int) -> [UInt8] { withNext(count) { Array($0) } }
 }
