@@ -135,7 +135,7 @@ fi
 for command in "${commands[@]}"; do
   install -m 0755 "$folder/source/_output/bin/$command" "$folder/bin/$command"
 done
-rm -rf "$folder/download" "$folder/source/_output"
+rm -rf "$folder/download" "$folder/source/_output" "$folder"/*.orig.tar.*
 touch "$folder/complete"
 say "done: $("$folder/bin/kube-apiserver" --version)"
 echo "$folder"
