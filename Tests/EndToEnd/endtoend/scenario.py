@@ -171,10 +171,12 @@ def errors_in_words(records: Records) -> list[str]:
 
 def expect_calm_before(result: Result, records: Records, fault: float) -> None:
     """The control: without a fault nothing fails and nobody waits. Where that does not hold, nothing else counts."""
-    before = [each for each in records.fresh if each.end < fault]
+    before = [each for each in records.fresh if fault - BEFORE_FAULT_SECONDS <= each.end < fault]
     failed = sum(each.failed for each in before)
     wait = max((each.wait for each in before), default=0)
-    result.notes.append(f"before the fault: {len(before)} new connections, the longest wait {wait:.2f} s")
+    shares = Counter(each.master for each in before)
+    spread = ", ".join(f"{count} on {master}" for master, count in sorted(shares.items()))
+    result.notes.append(f"before the fault: new connections {spread}; the longest wait {wait:.2f} s")
     result.expect(not failed, f"{failed} new connections failed before the fault")
     result.expect(wait <= CALM_WAIT_SECONDS, "this machine is too busy: new connections waited before the fault")
 
