@@ -18,7 +18,6 @@ extension DataPlaneSuite {
                     // Dispatch opens descriptors of its own with the first timer.
                     try await Task.sleep(for: .milliseconds(1))
                     let bare = try #require(ProcessLimits.openDescriptors)
-                    print("before", listDescriptors())
                     let relay = try Relay(workers: 2, backends: [backend])
                     // A first round warms up what is kept: the allocator, idle pipes.
                     try await BulkTests.copy(16 << 20, over: 4, relay, backend)
@@ -41,7 +40,6 @@ extension DataPlaneSuite {
                     #expect(counters.bytesSent == UInt64((16 << 20) + total))
                     #expect(counters.resets == 0)
                     relay.plane.stop()
-                    print("after", listDescriptors())
                     // The mailboxes' descriptors live as long as the data plane.
                     try await until("all descriptors are closed") {
                         try #require(ProcessLimits.openDescriptors) <= bare + 2
@@ -135,13 +133,5 @@ extension DataPlaneSuite {
             guard let peer else { throw PeerError.ended }
             return peer
         }
-    }
-}
-
-func listDescriptors() -> [String] {
-    (0..<200).compactMap { number in
-        var buffer = [UInt8](repeating: 0, count: 200)
-        let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/fd/\(number)", $0.baseAddress!, 200) }
-        return count > 0 ? "\(number):" + String(decoding: buffer[..<count], as: UTF8.self) : nil
     }
 }
