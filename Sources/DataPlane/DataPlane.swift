@@ -95,10 +95,12 @@ package final class DataPlane: Sendable {
     /// Applies changed options to an open frontend: new addresses are bound first, then old ones closed. Established
     /// connections stay.
     package func update(_ options: FrontendOptions) throws(ListenError) {
-        let current = state.withLock { Set($0.frontends[options.name]?.options.listen ?? []) }
+        let bound = state.withLock { $0.frontends[options.name]?.bound ?? [:] }
+        let current = Set(bound.keys)
         let wanted = Set(options.listen)
+        let former = current.subtracting(wanted).compactMap { bound[$0] }
         let sockets = try Self.bindAll(
-            options, wanted.subtracting(current), besides: current.subtracting(wanted), workers: mailboxes.count)
+            options, wanted.subtracting(current), besides: former, workers: mailboxes.count)
         state.withLock { state in
             guard var frontend = state.frontends[options.name] else {
                 return sockets.forEach { $0.descriptors.forEach(closeDescriptor) }
@@ -154,13 +156,13 @@ package final class DataPlane: Sendable {
     /// - Parameter former: Addresses that the frontend gives up: it may be one of them that is in the way, such as
     ///   `127.0.0.1:6443` in that of `0.0.0.0:6443`.
     private static func bindAll(
-        _ options: FrontendOptions, _ addresses: Set<SocketAddress>, besides former: Set<SocketAddress> = [],
+        _ options: FrontendOptions, _ addresses: Set<SocketAddress>, besides former: [SocketAddress] = [],
         workers: Int
     ) throws(ListenError) -> [BoundAddress] {
         var result: [BoundAddress] = []
         for address in options.listen where addresses.contains(address) {
             do throws(Errno) {
-                let isShared = former.contains { $0.port == address.port && address.port != 0 }
+                let isShared = former.contains { $0.port == address.port }
                 result.append(
                     try Listening.bind(
                         address, copies: workers, isShared: isShared, options: options.connection.socketOptions))
