@@ -35,6 +35,7 @@ class Split(Scenario):
         stage.balancer.stop()
         stage.balancer.start(Options())
 
+        result.requests, result.failed = COUNT, 0
         total = sum(weights.values())
         for name, count in counts.items():
             share = COUNT * weights[name] / total
