@@ -44,6 +44,7 @@ package struct BackendHealth: Sendable {
     static let degradedShare = 0.25
     /// The part of a probe delay that jitter may take away. It never adds: the time to notice a hang stays bounded.
     static let jitterShare = 0.1
+    private static let heldWords = "last usable backend, held: "
 
     /// The policy; a new one counts from the next outcome on.
     package var policy: HealthPolicy
@@ -146,6 +147,9 @@ package struct BackendHealth: Sendable {
         case .degraded: hasDoubt || runs.bad > 0 || runs.fast > 0
         }
     }
+
+    /// Whether only its being the last usable backend keeps it from going down or draining.
+    package var isHeld: Bool { state == .degraded && cause.hasPrefix(Self.heldWords) }
 
     /// How long to wait from the beginning of one probe to that of the next.
     ///
@@ -253,7 +257,7 @@ extension BackendHealth {
         if state == .down { return enter(.draining, words, at: instant) }
         guard runs.bad >= policy.fall else { return nil }
         if state.isUsable, context.isLastUsable {
-            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
+            return enter(.degraded, Self.heldWords + words, at: instant)
         }
         return enter(.draining, words, times: runs.bad, at: instant)
     }
@@ -264,7 +268,7 @@ extension BackendHealth {
         runs.addBad(silence: kind == .timedOut)
         guard runs.bad >= policy.fall else { return nil }
         if runs.badIsSilence, state.isUsable, context.isLastUsable {
-            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
+            return enter(.degraded, Self.heldWords + words, at: instant)
         }
         return enter(.down, words, times: runs.bad, .reset, at: instant)
     }

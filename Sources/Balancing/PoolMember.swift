@@ -53,4 +53,9 @@ package struct PoolMember: Hashable, Sendable {
         self.effectiveWeight = effectiveWeight
         self.hashKey = hashKey
     }
+
+    /// The hash key for a text that identifies a backend, such as its address. The same in every process and version.
+    package static func hashKey(for text: String) -> UInt64 {
+        text.utf8.reduce(0) { SourceHash.mix($0 ^ UInt64($1)) }
+    }
 }

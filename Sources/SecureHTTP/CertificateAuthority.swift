@@ -102,7 +102,8 @@ package final class CertificateAuthority: @unchecked Sendable {
             try add("CN", commonName, to: subject)
             // 63 random bits: serial numbers of one authority must differ, and nobody counts them here.
             guard X509_set_version(certificate, 2) == 1,
-                ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), UInt64.random(in: 1...UInt64.max >> 1)) == 1,
+                ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), UInt64.random(in: 1...UInt64.max >> 1))
+                    == 1,
                 X509_set_pubkey(certificate, key) == 1,
                 X509_set_issuer_name(certificate, X509_get_subject_name(issuer ?? certificate)) == 1,
                 X509_gmtime_adj(X509_getm_notBefore(certificate), notBefore) != nil,

@@ -22,6 +22,7 @@ package struct CertificateSummary: Sendable, Hashable {
     ///
     /// A wildcard stands for one whole leftmost label. The common name is not considered. Dates and issuer are not checked.
     /// - Parameter host: A DNS name, or an IP address with or without brackets.
+    /// - Returns: Whether one of the names covers it.
     package func isValid(forHost host: String) -> Bool {
         if let address = SocketAddress(host: host, port: 0) {
             return names.contains { SocketAddress(host: $0, port: 0) == address }

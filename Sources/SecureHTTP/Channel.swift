@@ -134,6 +134,8 @@ final class Channel: @unchecked Sendable {
         guard !isClosed, reading != isReading, !(reading && (hasEnded || hasFailed)) else { return }
         isReading = reading
         armReader()
+        // What came during the pause may have been the hang-up, which is not reported twice.
+        if reading { queue.async { self.readable() } }
     }
 
     /// Closes the connection; no event follows.
@@ -176,10 +178,11 @@ final class Channel: @unchecked Sendable {
         advance {}
     }
 
+    /// Reads until the socket is empty, always. Dispatch on Linux takes a descriptor out of its epoll set when it reports a
+    /// hang-up, even one that comes together with data: who reads a part and waits for the next event waits for ever.
     private func readable() {
-        var turns = 0
-        while isReading, !isClosed, turns < Self.chunksPerTurn {
-            turns += 1
+        for _ in 0..<Self.chunksPerTurn {
+            guard isReading, !isClosed else { return }
             // The chunk is handed on inside, so that reading never costs an allocation for bytes that are not there.
             let result = withUnsafeTemporaryAllocation(byteCount: Self.chunkBytes, alignment: 1) { buffer in
                 let result = Socket.receive(descriptor, into: buffer)
@@ -190,14 +193,14 @@ final class Channel: @unchecked Sendable {
             }
             switch result {
             case .moved(0): return peerEnded(clean: session == nil)
-            case .moved(let count):
-                if count < Self.chunkBytes, broken == nil { return }
+            case .moved: continue
             case .wouldBlock:
                 if let broken { fail(.broken(broken)) }
                 return
             case .failed(let error): return fail(.broken(error))
             }
         }
+        queue.async { self.readable() }
     }
 
     private func consume(_ bytes: UnsafeRawBufferPointer) {

@@ -190,7 +190,8 @@ final class ClientExchange: @unchecked Sendable {
         let error: HTTPClientError =
             switch failure {
             case .connect(let error): .connect(error)
-            case .broken(let error): .reset(error)
+            // A few bytes that are not TLS, and a reset because our hello was never read.
+            case .broken(let error): (channel?.unfinishedAnswer).map { .tls($0) } ?? .reset(error)
             case .tls(let failure): Self.error(failure)
             }
         end(error, isNews: isIdle)

@@ -125,7 +125,8 @@ final class HTTPListener: @unchecked Sendable {
 
     private func refuse(_ socket: consuming OwnedDescriptor) {
         guard tls == nil else { return Socket.resetOnClose(socket.rawValue) }
-        let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+        let answer =
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
         _ = Array(answer.utf8).withUnsafeBytes { Socket.send(socket.rawValue, $0) }
     }
 

@@ -48,15 +48,16 @@ enum PEM {
         defer { BIO_free(bio) }
         OpenSSLError.clear()
         if let key = copenssl_read_key(bio) { return key }
-        let error = OpenSSLError.take()
-        switch copenssl_error_reason(error) {
-        case PEM_R_NO_START_LINE:
+        // OpenSSL's decoders call all of these "unsupported".
+        let words = OpenSSLError.words(OpenSSLError.take())
+        let text = String(decoding: bytes, as: UTF8.self)
+        if !text.contains("PRIVATE KEY-----") {
             throw TLSError(file: file, reason: "holds no private key in PEM (\"-----BEGIN PRIVATE KEY-----\")")
-        case PEM_R_BAD_PASSWORD_READ:
-            throw TLSError(file: file, reason: "the private key is encrypted: store it without a pass phrase")
-        default:
-            throw TLSError(file: file, reason: "the private key is damaged (\(OpenSSLError.words(error)))")
         }
+        if text.contains("ENCRYPTED") {
+            throw TLSError(file: file, reason: "the private key is encrypted: store it without a pass phrase")
+        }
+        throw TLSError(file: file, reason: "the private key is damaged (\(words))")
     }
 
     /// A memory BIO with the bytes, owned by the caller.

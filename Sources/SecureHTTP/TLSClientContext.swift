@@ -100,7 +100,8 @@ package final class TLSClientContext: Sendable {
                 key: try PEM.read(keyFile), keyFile: keyFile)
         } else if let keyFile = options.keyFile {
             throw TLSError(
-                file: keyFile, reason: "\(options.fieldPath).keyFile is of no use without \(options.fieldPath).certFile")
+                file: keyFile, reason: "\(options.fieldPath).keyFile is of no use without \(options.fieldPath).certFile"
+            )
         }
         return handle
     }

@@ -2,7 +2,7 @@ import COpenSSL
 import SystemIO
 
 /// Why a TLS session cannot go on.
-enum TLSFailure: Error, Equatable {
+package enum TLSFailure: Error, Equatable {
     /// The server's certificate did not verify.
     case certificate(String, CertificateSummary?)
     /// Anything else: not TLS, no common version, an alert of the peer.
@@ -14,7 +14,7 @@ enum TLSFailure: Error, Equatable {
 /// The owner feeds what the socket gave to `receive`, sends what `takeOutput` gives (also after a failure: it may be the alert
 /// that tells the peer why), and reads plaintext with `read`. Not Sendable: one queue owns it. Memory BIOs instead of
 /// OpenSSL's socket BIO keep write(2), and with it SIGPIPE, out of OpenSSL, and all system calls in SystemIO.
-final class TLSSession {
+package final class TLSSession {
     private let pointer: OpaquePointer
     private let incoming: OpaquePointer
     private let outgoing: OpaquePointer
@@ -24,12 +24,15 @@ final class TLSSession {
     private var rejection: VerificationFailure?
 
     /// Whether the handshake is over.
-    var isEstablished: Bool { copenssl_handshake_done(pointer) == 1 }
+    package var isEstablished: Bool { copenssl_handshake_done(pointer) == 1 }
 
     /// A client's session.
     ///
-    /// - Parameter host: The host that is connected to, checked unless the options name another.
-    init(client context: TLSClientContext, host: String) throws(TLSFailure) {
+    /// - Parameters:
+    ///   - context: Whom to trust, and the client's own certificate.
+    ///   - host: The host that is connected to, checked unless the options name another.
+    /// - Throws: When the host cannot be checked, or OpenSSL is out of memory.
+    package init(client context: TLSClientContext, host: String) throws(TLSFailure) {
         let options = context.options
         let expected = options.serverName ?? host
         client = (options, expected)
@@ -55,7 +58,9 @@ final class TLSSession {
     }
 
     /// A server's session.
-    init(server context: TLSServerContext) throws(TLSFailure) {
+    ///
+    /// - Throws: When OpenSSL is out of memory.
+    package init(server context: TLSServerContext) throws(TLSFailure) {
         client = nil
         (pointer, incoming, outgoing) = try Self.make(context.handle)
         SSL_set_accept_state(pointer)
@@ -83,7 +88,7 @@ final class TLSSession {
 
     /// Begins or continues the handshake with what has been received. Returns whether it is over.
     @discardableResult
-    func handshake() throws(TLSFailure) -> Bool {
+    package func handshake() throws(TLSFailure) -> Bool {
         OpenSSLError.clear()
         let result = SSL_do_handshake(pointer)
         if result == 1 { return true }
@@ -92,7 +97,7 @@ final class TLSSession {
     }
 
     /// Takes bytes from the peer. The first of them are looked at, so that a peer that speaks something else is named.
-    func receive(_ bytes: UnsafeRawBufferPointer) throws(TLSFailure) {
+    package func receive(_ bytes: UnsafeRawBufferPointer) throws(TLSFailure) {
         guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
         if var prefix {
             prefix += bytes.prefix(48 - prefix.count)
@@ -107,6 +112,15 @@ final class TLSSession {
         guard BIO_write(incoming, start, Int32(clamping: bytes.count)) == Int32(clamping: bytes.count) else {
             throw .session("out of memory")
         }
+    }
+
+    /// Takes bytes from the peer.
+    package func receive(_ bytes: [UInt8]) throws(TLSFailure) {
+        var failure: TLSFailure?
+        bytes.withUnsafeBytes { buffer in
+            do throws(TLSFailure) { try receive(buffer) } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 
     /// What to say about a peer that closed the connection before the handshake was over; nil: nothing special.
@@ -124,10 +138,10 @@ final class TLSSession {
     }
 
     /// How reading plaintext ended.
-    enum ReadEnd { case needsMore, closed }
+    package enum ReadEnd { case needsMore, closed }
 
     /// Appends the plaintext that has arrived.
-    func read(into plaintext: inout [UInt8]) throws(TLSFailure) -> ReadEnd {
+    package func read(into plaintext: inout [UInt8]) throws(TLSFailure) -> ReadEnd {
         while true {
             OpenSSLError.clear()
             let before = plaintext.count
@@ -144,7 +158,7 @@ final class TLSSession {
     }
 
     /// Encrypts bytes into the output. The handshake must be over.
-    func write(_ plaintext: [UInt8]) throws(TLSFailure) {
+    package func write(_ plaintext: [UInt8]) throws(TLSFailure) {
         var rest = plaintext[...]
         while !rest.isEmpty {
             OpenSSLError.clear()
@@ -158,7 +172,7 @@ final class TLSSession {
     }
 
     /// Adds close_notify to the output: the peer can then tell the end from a cut.
-    func closeNotify() {
+    package func closeNotify() {
         guard isEstablished else { return }
         OpenSSLError.clear()
         SSL_shutdown(pointer)
@@ -166,7 +180,7 @@ final class TLSSession {
     }
 
     /// Moves the bytes that are to be sent to the end of `bytes`.
-    func takeOutput(into bytes: inout [UInt8]) {
+    package func takeOutput(into bytes: inout [UInt8]) {
         var start: UnsafePointer<CChar>?
         let count = copenssl_memory_bytes(outgoing, &start)
         guard let start, count > 0 else { return }

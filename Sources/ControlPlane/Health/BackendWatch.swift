@@ -1,0 +1,79 @@
+import Balancing
+import SecureHTTP
+import SystemIO
+
+/// What a controller keeps of one backend. Only the controller's executor touches it.
+final class BackendWatch {
+    let id: BackendID
+    /// The specification as given last; what the operator has changed since is in `weight` and `administrative`.
+    private(set) var specification: BackendSpecification
+    var weight: Int
+    var administrative: AdministrativeState
+    var health: BackendHealth
+    var prober: any BackendProber
+    /// The wall clock's time of the last transition, in seconds since 1970.
+    var since: Double
+
+    /// The rounds under way, by number. More than one only while the backend is suspect.
+    var rounds: [Int: (round: ProbeRound, tasks: [Int])] = [:]
+    var roundsBegun = 0
+    var lastStart: Instant?
+    /// The jitter of the current delay, drawn once a round so that planning twice gives the same time.
+    var jitter = 0.0
+    /// Whether there is news that the next round should look into at once.
+    var wantsProbeNow = false
+    /// The task that waits for `plannedAt`.
+    var pacer: Int?
+    var plannedAt: Instant?
+
+    var lastProbe: BackendHealthStatus.Probe?
+    var certificate: CertificateSummary?
+    var histogram = ProbeHistogram()
+    /// What was logged once and need not be again.
+    var saidOnce: Set<String> = []
+
+    init(
+        _ specification: BackendSpecification, id: BackendID, health: BackendHealth, prober: any BackendProber,
+        since: Double
+    ) {
+        self.id = id
+        self.specification = specification
+        weight = specification.weight
+        administrative = specification.administrative
+        self.health = health
+        self.prober = prober
+        self.since = since
+    }
+
+    /// Takes over a new specification of the same backend. What the operator has set by hand stays, unless the
+    /// specification says something else about it than it did before.
+    func update(_ new: BackendSpecification) {
+        if new.weight != specification.weight { weight = new.weight }
+        if new.administrative != specification.administrative { administrative = new.administrative }
+        specification = new
+    }
+
+    /// Whether new connections can go there.
+    var isUsable: Bool { health.state.isUsable && administrative == .enabled }
+
+    /// The backend as the data plane sees it at `instant`.
+    func member(at instant: Instant) -> PoolMember {
+        PoolMember(
+            id: id, name: specification.name, state: health.state, administrative: administrative, weight: weight,
+            effectiveWeight: health.effectiveWeight(of: weight, at: instant),
+            hashKey: PoolMember.hashKey(for: specification.address.description))
+    }
+
+    /// The backend as people see it at `instant`.
+    func status(at instant: Instant) -> BackendHealthStatus {
+        let isDrained = administrative == .drained && health.state.isUsable
+        return BackendHealthStatus(
+            id: id, name: specification.name, address: specification.address,
+            state: isDrained ? .draining : health.state,
+            reason: isDrained ? "drained by the operator; otherwise \(health.state): \(health.reason)" : health.reason,
+            since: since, administrative: administrative, weight: weight,
+            effectiveWeight: administrative == .drained ? 0 : health.effectiveWeight(of: weight, at: instant),
+            source: specification.source, etcdMember: specification.etcdMember, probe: lastProbe,
+            certificate: certificate, probeHistogram: histogram, transitions: health.transitions)
+    }
+}

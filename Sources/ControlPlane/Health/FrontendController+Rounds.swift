@@ -1,0 +1,196 @@
+import Balancing
+import Logging
+import SystemIO
+
+/// The rhythm of probing.
+///
+/// A backend that is well has one round at a time, each `interval`. When one has no answer after `suspectInterval`, the
+/// backend is suspect: its liveness is asked too, and the next round begins without waiting for the first to time out, on a
+/// connection of its own. So `fall` timeouts overlap, and a hang is certain after
+/// `interval + timeout + (fall - 1) * suspectInterval` at most.
+extension FrontendController {
+    /// The most rounds of one backend at a time: enough that `fall` of them can time out side by side.
+    private var roundLimit: Int { max(2, policy.fall) }
+
+    /// Plans what to do next about a backend, in place of what was planned before.
+    func plan(_ watch: BackendWatch) {
+        guard isRunning else { return }
+        let due = nextDue(watch)
+        guard due != watch.plannedAt || watch.pacer == nil else { return }
+        cancel(watch.pacer)
+        watch.pacer = nil
+        watch.plannedAt = due
+        guard let due else { return }
+        let id = watch.id
+        watch.pacer = spawn { controller in
+            do { try await controller.clock.sleep(until: due) } catch { return }
+            controller.pace(id)
+        }
+    }
+
+    /// When to look at a backend again; nil: when one of its rounds ends.
+    private func nextDue(_ watch: BackendWatch) -> Instant? {
+        guard let lastStart = watch.lastStart else { return clock.now() }
+        if watch.rounds.count >= roundLimit { return nil }
+        // News is looked into at once, but a flood of it must not become a flood of probes.
+        if watch.wantsProbeNow { return lastStart + policy.suspectInterval / 2 }
+        if !watch.rounds.isEmpty, !watch.health.isSuspect { return lastStart + policy.suspectInterval }
+        return lastStart + watch.health.nextProbeDelay(jitter: watch.jitter)
+    }
+
+    /// Does what was planned.
+    private func pace(_ id: BackendID) {
+        guard isRunning, let watch = watch(id) else { return }
+        watch.pacer = nil
+        let now = clock.now()
+        for (number, entry) in watch.rounds where entry.round.readiness == nil {
+            guard now >= entry.round.start + policy.suspectInterval else { continue }
+            watch.health.raiseDoubt()
+            askLiveness(watch, round: number)
+        }
+        if let due = nextDue(watch), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
+            beginRound(watch, at: now)
+        }
+        plan(watch)
+    }
+
+    private func beginRound(_ watch: BackendWatch, at now: Instant) {
+        watch.roundsBegun += 1
+        let number = watch.roundsBegun
+        let hasLiveness = options.transport != .tcp && !options.livenessPath.isEmpty
+        watch.rounds[number] = (
+            ProbeRound(start: now, timeout: policy.timeout, hasLiveness: hasLiveness), []
+        )
+        watch.lastStart = now
+        watch.jitter = randomJitter()
+        watch.wantsProbeNow = false
+        ask(.readiness, watch, round: number, timeout: policy.timeout)
+        // Side by side, so that a red or silent readiness path needs no second timeout to learn of liveness.
+        if watch.health.isSuspect { askLiveness(watch, round: number) }
+    }
+
+    private func askLiveness(_ watch: BackendWatch, round number: Int) {
+        guard let round = watch.rounds[number]?.round, round.hasLiveness, round.liveness == .notAsked else { return }
+        let remaining = round.deadline - clock.now()
+        guard remaining > .zero else { return }
+        watch.rounds[number]?.round.askedLiveness()
+        ask(.liveness, watch, round: number, timeout: remaining)
+    }
+
+    private func ask(_ question: ProbeQuestion, _ watch: BackendWatch, round number: Int, timeout: Duration) {
+        let (id, prober) = (watch.id, watch.prober)
+        let task = spawn { controller in
+            let answer = await prober.ask(question, timeout: timeout)
+            controller.take(answer, to: question, backend: id, round: number)
+        }
+        watch.rounds[number]?.tasks.append(task)
+    }
+
+    private func take(_ answer: ProbeAnswer, to question: ProbeQuestion, backend: BackendID, round number: Int) {
+        // A round that is not there any more was overtaken by a newer answer, or its backend has left.
+        guard isRunning, let watch = watch(backend), var round = watch.rounds[number]?.round else { return }
+        let now = clock.now()
+        let step = round.take(answer, to: question, at: now)
+        watch.rounds[number]?.round = round
+        if question == .readiness { record(answer, of: watch, round: round) }
+        switch step {
+        case .wait:
+            break
+        case .report(let outcome, let asksLiveness):
+            if asksLiveness { askLiveness(watch, round: number) }
+            observe(outcome, of: watch, at: now)
+        case .finished(let outcome):
+            // A liveness question that is still open ends by itself: cutting it off in its handshake would put an error
+            // into the backend's log.
+            watch.rounds[number] = nil
+            if outcome.isAnswer { abandonRounds(of: watch, before: number) }
+            observe(outcome, of: watch, at: now)
+            trimConnections(of: watch)
+        case .abandoned(let reason):
+            watch.rounds[number] = nil
+            sayOnce(watch, .error, "backend \(watch.specification.name) cannot be probed: \(reason)")
+        }
+        plan(watch)
+    }
+
+    /// Gives up rounds that nobody needs to wait for any more.
+    func abandonRounds(of watch: BackendWatch, before number: Int = .max) {
+        for (older, entry) in watch.rounds where older < number {
+            for task in entry.tasks { cancel(task) }
+            watch.rounds[older] = nil
+        }
+    }
+
+    /// A backend that is well keeps one connection; the others were for the rounds side by side.
+    private func trimConnections(of watch: BackendWatch) {
+        guard watch.rounds.isEmpty, !watch.health.isSuspect else { return }
+        let prober = watch.prober
+        _ = spawn { _ in await prober.keepIdle(atMost: 1) }
+    }
+
+    private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, at now: Instant) {
+        let usable = watches.filter(\.isUsable)
+        let context = BackendHealth.Context(
+            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty)
+        let transition = watch.health.observe(outcome, at: now, context: context)
+        if case .aliveButUnauthorized(let status) = outcome { explainUnauthorized(watch, status: status) }
+        guard let transition else { return }
+        watch.since = clock.wallSeconds()
+        var metadata = metadata(watch)
+        metadata["from"] = "\(transition.from)"
+        metadata["to"] = "\(transition.to)"
+        metadata["reason"] = "\(transition.reason)"
+        logger.notice(
+            "backend \(watch.specification.name) is \(transition.to): \(transition.reason)", metadata: metadata)
+        // The pool first: clients that are reset come back at once, and must find it without this backend.
+        publish()
+        if transition.existingConnections == .reset { resetConnections(of: watch) }
+    }
+
+    private func record(_ answer: ProbeAnswer, of watch: BackendWatch, round: ProbeRound) {
+        var failedChecks: [String] = []
+        var error = answer.remark
+        switch answer.verdict {
+        case .ok: break
+        case .unauthorized: error = answer.remark ?? "not authorized"
+        case .red(let checks):
+            failedChecks = checks
+            error = "not ready"
+        case .untrusted(let reason), .failed(_, let reason), .inconclusive(let reason): error = reason
+        }
+        watch.lastProbe = BackendHealthStatus.Probe(
+            at: clock.wallSeconds(), latencySeconds: round.latency.seconds, status: answer.status, error: error,
+            failedChecks: failedChecks)
+        if let certificate = answer.certificate { watch.certificate = certificate }
+        watch.histogram.add(seconds: round.latency.seconds)
+        if let remark = answer.remark {
+            sayOnce(watch, .warning, "probes of backend \(watch.specification.name) go without a token: \(remark)")
+        }
+    }
+
+    private func explainUnauthorized(_ watch: BackendWatch, status: Int) {
+        sayOnce(
+            watch, .warning,
+            """
+            backend \(watch.specification.name) answers \(options.path) with \(status): it is alive, but whether it is ready it \
+            tells only to known clients, so it gets fewer connections. Give the probe a client certificate \
+            (health.tls.certFile and keyFile) or a token (health.tokenFile), or let kube-apiserver answer its health \
+            paths to anybody (--anonymous-auth=true)
+            """)
+    }
+
+    private func sayOnce(_ watch: BackendWatch, _ level: Logger.Level, _ text: String) {
+        guard watch.saidOnce.insert(text).inserted else { return }
+        logger.log(level: level, "\(text)", metadata: metadata(watch))
+    }
+}
+
+extension ProbeOutcome {
+    /// Whether the backend has answered, so that an older question that is still open tells nothing new.
+    var isAnswer: Bool {
+        switch self {
+        case .ready, .aliveButUnauthorized, .notReady(.some, _, _): true
+        case .notReady, .untrusted, .failed: false
+        }
+    }
+}

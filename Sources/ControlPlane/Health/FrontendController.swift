@@ -1,0 +1,269 @@
+package import Balancing
+package import Logging
+import Synchronization
+
+/// Keeps the health of one frontend's backends and publishes its pool.
+///
+/// Everything that it decides happens on its executor; probes run beside it and come back with answers. It owns each task
+/// that it starts: after `stop` none is left, and no connection either.
+package actor FrontendController {
+    /// The time over which the connections to a backend that went down are reset.
+    package static let resetDuration = Duration.milliseconds(500)
+    /// How often the weights are published while a backend ramps up.
+    static let rampInterval = Duration.milliseconds(250)
+
+    /// The frontend's name.
+    package nonisolated let name: String
+    let clock: any ProbeClock
+    let logger: Logger
+    let randomJitter: @Sendable () -> Double
+    private let publisher: any PoolPublisher
+    private let makeProber: MakeBackendProber
+    private let initialBackends: [BackendSpecification]
+
+    private(set) var policy: HealthPolicy
+    private(set) var options: ProbeOptions
+    /// In the order of the configuration.
+    private(set) var watches: [BackendWatch] = []
+    private(set) var isRunning = false
+    private var hasStarted = false
+    private var published: [PoolMember]?
+    private var ramp: Int?
+    private var tasks: [Int: Task<Void, Never>] = [:]
+    private var tasksBegun = 0
+    /// Backends about which there is news that was not looked at yet.
+    private nonisolated let news = Mutex<Set<BackendID>>([])
+
+    /// A controller that does nothing before `start`.
+    ///
+    /// - Parameters:
+    ///   - name: The frontend's name.
+    ///   - policy: When to probe and how to judge.
+    ///   - probe: What to ask.
+    ///   - backends: The backends; no name twice.
+    ///   - publisher: Who is told.
+    ///   - logger: Gets one line for each transition.
+    ///   - clock: The time to live by.
+    package init(
+        name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
+        publisher: any PoolPublisher, logger: Logger, clock: any ProbeClock = SystemProbeClock()
+    ) {
+        self.init(
+            name: name, policy: policy, probe: probe, backends: backends, publisher: publisher, logger: logger,
+            clock: clock, jitter: { Double.random(in: 0..<1) },
+            makeProber: { backend, options, connectionEnded in
+                NetworkProber(address: backend.address, options: options, connectionEnded: connectionEnded)
+            })
+    }
+
+    init(
+        name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
+        publisher: any PoolPublisher, logger: Logger, clock: any ProbeClock,
+        jitter: @escaping @Sendable () -> Double, makeProber: @escaping MakeBackendProber
+    ) {
+        self.name = name
+        self.policy = policy
+        options = probe
+        self.publisher = publisher
+        self.logger = logger
+        self.clock = clock
+        randomJitter = jitter
+        self.makeProber = makeProber
+        initialBackends = backends
+    }
+
+    /// Publishes the pool, all unknown, and begins to probe.
+    package func start() {
+        guard !hasStarted else { return }
+        isRunning = true
+        watches = initialBackends.map { makeWatch($0) }
+        hasStarted = true
+        publish()
+        for watch in watches { plan(watch) }
+    }
+
+    /// Ends all probing and returns when no task and no connection is left. The pool stays as published last.
+    package func stop() async {
+        isRunning = false
+        let stopped = watches
+        for task in tasks.values { task.cancel() }
+        for watch in stopped { await watch.prober.close() }
+        while let task = tasks.values.first { await task.value }
+    }
+
+    /// Applies a changed configuration in place.
+    ///
+    /// A backend of the same name and address keeps its id, its state, its probe connection and what its operator has set.
+    /// One that is new begins as unknown. One that is not there any more leaves the pool; its connections are left alone.
+    package func apply(policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification]) async {
+        guard isRunning else { return }
+        let asksDifferently = probe != options
+        self.policy = policy
+        options = probe
+        var leaving = watches
+        var retired: [any BackendProber] = []
+        watches = backends.map { specification in
+            let isSame = { (watch: BackendWatch) in
+                watch.specification.name == specification.name && watch.specification.address == specification.address
+            }
+            guard let index = leaving.firstIndex(where: isSame) else { return makeWatch(specification) }
+            let kept = leaving.remove(at: index)
+            kept.update(specification)
+            kept.health.policy = policy
+            if asksDifferently {
+                abandonRounds(of: kept)
+                retired.append(kept.prober)
+                kept.prober = makeProber(for: specification, id: kept.id)
+            }
+            return kept
+        }
+        for watch in leaving {
+            abandonRounds(of: watch)
+            cancel(watch.pacer)
+            watch.pacer = nil
+            retired.append(watch.prober)
+            logger.notice("backend \(watch.specification.name) left the pool", metadata: metadata(watch))
+        }
+        publish()
+        for watch in watches {
+            cancel(watch.pacer)
+            watch.pacer = nil
+            plan(watch)
+        }
+        for prober in retired { await prober.close() }
+    }
+
+    /// Drains a backend, or takes it back.
+    ///
+    /// - Returns: false when there is no backend of this name.
+    package func setAdministrative(_ administrative: AdministrativeState, backend: String) -> Bool {
+        guard let watch = watches.first(where: { $0.specification.name == backend }) else { return false }
+        guard watch.administrative != administrative else { return true }
+        watch.administrative = administrative
+        watch.since = clock.wallSeconds()
+        logger.notice(
+            "backend \(backend) was \(administrative == .drained ? "drained" : "resumed") by the operator",
+            metadata: metadata(watch))
+        publish()
+        return true
+    }
+
+    /// Gives a backend another weight, 0...256.
+    ///
+    /// - Returns: false when there is no backend of this name.
+    package func setWeight(_ weight: Int, backend: String) -> Bool {
+        guard let watch = watches.first(where: { $0.specification.name == backend }) else { return false }
+        let weight = min(max(weight, 0), 256)
+        guard watch.weight != weight else { return true }
+        logger.notice(
+            "backend \(backend) has the weight \(weight) now, by the operator", metadata: metadata(watch))
+        watch.weight = weight
+        publish()
+        return true
+    }
+
+    /// The data plane could not connect to a backend. Any thread, as often as it happens: the news is gathered.
+    package nonisolated func dialFailed(_ backend: BackendID) { hear(of: backend) }
+
+    /// A backend has reset an established connection. Any thread, as often as it happens: the news is gathered.
+    package nonisolated func connectionReset(_ backend: BackendID) { hear(of: backend) }
+
+    /// The health of all backends now.
+    package func status() -> FrontendHealth {
+        let now = clock.now()
+        let held = watches.first { $0.health.isHeld && $0.isUsable }
+        return FrontendHealth(
+            name: name, ready: watches.contains(where: \.isUsable),
+            guard: held.map { "\($0.specification.name): \($0.health.reason)" },
+            backends: watches.map { $0.status(at: now) })
+    }
+}
+
+// MARK: - For the rounds of probing
+
+extension FrontendController {
+    /// The tasks that have not ended.
+    var taskCount: Int { tasks.count }
+
+    func watch(_ id: BackendID) -> BackendWatch? { watches.first { $0.id == id } }
+
+    /// Publishes the pool if it differs from what was published last.
+    func publish() {
+        let now = clock.now()
+        let members = watches.map { $0.member(at: now) }
+        if members != published {
+            published = members
+            publisher.publish(
+                frontend: name, snapshot: PoolSnapshot(members: members),
+                addresses: Dictionary(uniqueKeysWithValues: watches.map { ($0.id, $0.specification.address) }))
+        }
+        guard ramp == nil, watches.contains(where: { $0.health.isRamping(at: now) }) else { return }
+        ramp = spawn { controller in
+            try? await controller.clock.sleep(until: now + Self.rampInterval)
+            controller.ramp = nil
+            if controller.isRunning { controller.publish() }
+        }
+    }
+
+    /// Has all connections to a backend reset.
+    func resetConnections(of watch: BackendWatch) {
+        publisher.resetConnections(of: watch.id, frontend: name, over: Self.resetDuration)
+    }
+
+    /// Runs `body` on this actor as a task that `stop` waits for.
+    ///
+    /// - Returns: The task's number, for `cancel`.
+    func spawn(_ body: @escaping @Sendable (isolated FrontendController) async -> Void) -> Int {
+        tasksBegun += 1
+        let number = tasksBegun
+        tasks[number] = Task {
+            await body(self)
+            self.tasks[number] = nil
+        }
+        return number
+    }
+
+    /// Cancels a task; nil or one that has ended do nothing.
+    func cancel(_ task: Int?) {
+        if let task { tasks[task]?.cancel() }
+    }
+
+    /// What every line about a backend carries.
+    func metadata(_ watch: BackendWatch) -> Logger.Metadata {
+        ["frontend": "\(name)", "backend": "\(watch.specification.name)"]
+    }
+
+    private func makeWatch(_ specification: BackendSpecification) -> BackendWatch {
+        let id = BackendIDs.next()
+        return BackendWatch(
+            specification, id: id,
+            health: BackendHealth(policy: policy, at: clock.now(), isPresentAtStart: !hasStarted),
+            prober: makeProber(for: specification, id: id), since: clock.wallSeconds())
+    }
+
+    private func makeProber(for specification: BackendSpecification, id: BackendID) -> any BackendProber {
+        makeProber(specification, options) { [weak self] in self?.hear(of: id) }
+    }
+
+    /// Gathers news from any thread: however much comes, one task at a time looks at it.
+    private nonisolated func hear(of backend: BackendID) {
+        let isFirst = news.withLock { news in
+            news.insert(backend)
+            return news.count == 1
+        }
+        if isFirst { Task { await self.lookAtNews() } }
+    }
+
+    private func lookAtNews() {
+        let backends = news.withLock { news in
+            defer { news = [] }
+            return news
+        }
+        guard isRunning else { return }
+        for watch in watches where backends.contains(watch.id) {
+            watch.health.raiseDoubt()
+            watch.wantsProbeNow = true
+            plan(watch)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+import Balancing
+import SecureHTTP
+import SystemIO
+
+/// Asks a backend over the network: HTTPS, HTTP or a bare TCP connect.
+///
+/// One connection is kept alive between probes: it spares both sides a handshake a second, and its end is news. A question
+/// that finds no idle connection opens one; so when a probe hangs, the next goes another way.
+actor NetworkProber: BackendProber {
+    /// Every so many readiness questions go over a fresh connection: a server that still answers on old connections may
+    /// accept no new ones, and its certificate may have changed.
+    static let asksPerConnection = 10
+    /// The most bytes of an answer's body that are read. A red /readyz of kube-apiserver has about 3 KiB.
+    static let bodyLimit = 65_536
+
+    private let address: SocketAddress
+    private let options: ProbeOptions
+    private let connectionEnded: @Sendable () -> Void
+    private var tls: TLSClientContext?
+    private var token: BearerToken?
+    private var idle: [HTTPConnection] = []
+    private var readinessAsks = 0
+    private var isClosed = false
+
+    /// - Parameters:
+    ///   - address: Where the backend listens.
+    ///   - options: What to ask, and how.
+    ///   - connectionEnded: Called when the backend ends an idle connection.
+    init(address: SocketAddress, options: ProbeOptions, connectionEnded: @escaping @Sendable () -> Void) {
+        self.address = address
+        self.options = options
+        self.connectionEnded = connectionEnded
+        token = options.tokenFile.map(BearerToken.init(path:))
+    }
+
+    func ask(_ question: ProbeQuestion, timeout: Duration) async -> ProbeAnswer {
+        let deadline = Self.now + timeout
+        if question == .readiness {
+            readinessAsks += 1
+            if readinessAsks.isMultiple(of: Self.asksPerConnection) { keepIdle(atMost: 0) }
+        }
+        guard options.transport != .tcp else { return await connectOnly(timeout: timeout) }
+        let context: TLSClientContext?
+        do throws(TLSError) {
+            context = try tlsContext()
+        } catch {
+            return ProbeAnswer(verdict: .untrusted("it cannot be verified: \(error)"))
+        }
+        let (authorization, remark) = authorization()
+        let request = HTTPRequest(
+            target: question == .readiness ? options.path : options.livenessPath,
+            headers: HTTPHeaders([("User-Agent", "fairlead"), ("Accept", "*/*")] + authorization))
+        var answer = await answer(to: request, tls: context, deadline: deadline)
+        answer.remark = remark
+        return answer
+    }
+
+    func keepIdle(atMost count: Int) {
+        while idle.count > count { idle.removeFirst().close() }
+    }
+
+    func close() {
+        isClosed = true
+        keepIdle(atMost: 0)
+    }
+
+    /// Asks on the idle connection if there is one, else on a fresh one.
+    private func answer(to request: HTTPRequest, tls: TLSClientContext?, deadline: Instant) async -> ProbeAnswer {
+        if let kept = idle.popLast() {
+            do throws(HTTPClientError) {
+                return try await exchange(request, on: kept, deadline: deadline)
+            } catch {
+                switch error {
+                // It ended just as it was used, which says nothing yet: ask again another way.
+                case .closed, .reset: if Task.isCancelled { return ProbeAnswer(error) }
+                default: return ProbeAnswer(error)
+                }
+            }
+        }
+        do throws(HTTPClientError) {
+            let fresh = try await HTTPConnection.connect(
+                to: address, tls: tls, hostHeader: options.tls.serverName ?? address.description,
+                timeout: deadline - Self.now)
+            watch(fresh)
+            return try await exchange(request, on: fresh, deadline: deadline)
+        } catch {
+            return ProbeAnswer(error)
+        }
+    }
+
+    /// Sends a request and keeps the connection, or closes it.
+    private func exchange(
+        _ request: HTTPRequest, on connection: HTTPConnection, deadline: Instant
+    ) async throws(HTTPClientError) -> ProbeAnswer {
+        do throws(HTTPClientError) {
+            let response = try await connection.send(
+                request, timeout: deadline - Self.now, bodyLimit: Self.bodyLimit)
+            let answer = ProbeAnswer(response, certificate: connection.peerCertificate)
+            if connection.isReusable, !isClosed { idle.append(connection) } else { connection.close() }
+            return answer
+        } catch {
+            connection.close()
+            throw error
+        }
+    }
+
+    private func connectOnly(timeout: Duration) async -> ProbeAnswer {
+        do throws(HTTPClientError) {
+            let connection = try await HTTPConnection.connect(
+                to: address, tls: nil, hostHeader: "", timeout: timeout)
+            connection.close()
+            return ProbeAnswer(verdict: .ok)
+        } catch {
+            return ProbeAnswer(error)
+        }
+    }
+
+    /// Reports the end of the connection if it is idle then. During an exchange the exchange reports.
+    private func watch(_ connection: HTTPConnection) {
+        let identity = ObjectIdentifier(connection)
+        connection.onClose { [weak self] _ in
+            Task { await self?.ended(identity) }
+        }
+    }
+
+    private func ended(_ identity: ObjectIdentifier) {
+        guard let index = idle.firstIndex(where: { ObjectIdentifier($0) == identity }) else { return }
+        idle.remove(at: index).close()
+        connectionEnded()
+    }
+
+    /// The Authorization field, or what to say about its absence. Without it the probe still tells life from death.
+    private func authorization() -> (fields: [(String, String)], remark: String?) {
+        do throws(BearerTokenFailure) {
+            guard let current = try token?.current() else { return ([], nil) }
+            return ([("Authorization", "Bearer \(current)")], nil)
+        } catch {
+            return ([], error.description)
+        }
+    }
+
+    /// The loaded TLS options, tried again at every probe while the files cannot be loaded.
+    private func tlsContext() throws(TLSError) -> TLSClientContext? {
+        guard options.transport == .https else { return nil }
+        if let tls { return tls }
+        let context = try TLSClientContext(options.tls)
+        tls = context
+        return context
+    }
+
+    private static var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
+}
