@@ -46,14 +46,15 @@ extension RelayLoop {
         let connection = table[slot]
         let dial = dials[Int(connection.pointee.dial)]
         dial.nextAttemptAt = .max
+        var isUnderWay: Bool
         repeat {
             guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
             guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
                 dial.isExhausted = true
                 return
             }
-            attempt(slot, dial, index)
-        } while dial.attempts.isEmpty || dial.isLastResort
+            isUnderWay = attempt(slot, dial, index)
+        } while !isUnderWay || dial.isLastResort
     }
 
     /// The next choice that has not been tried; nil when there is none.
@@ -82,10 +83,10 @@ extension RelayLoop {
         }
     }
 
-    /// Begins a connect. What fails at once is counted and leaves no attempt behind.
-    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) {
+    /// Begins a connect. False when it failed at once: it is counted, and leaves no attempt behind.
+    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> Bool {
         guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
-            return
+            return false
         }
         let descriptor: BorrowedDescriptor
         do throws(Errno) {
@@ -93,7 +94,7 @@ extension RelayLoop {
         } catch {
             // No descriptor left: that is this host's trouble, not the backend's.
             dial.isExhausted = true
-            return
+            return false
         }
         for option in frontend.socketOptions { try? option.set(on: descriptor) }
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
@@ -102,7 +103,7 @@ extension RelayLoop {
         case .failed(let error):
             closeDescriptor(descriptor)
             dialFailed(index, .connect(error))
-            return
+            return false
         case .connected:
             attempt.isConnected = true
         case .inProgress:
@@ -111,12 +112,13 @@ extension RelayLoop {
         guard register(descriptor, slot, role: attempt.role) else {
             closeDescriptor(descriptor)
             dial.isExhausted = true
-            return
+            return false
         }
         backends[Int(index)]?.connectionCount += 1
         backend.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.attempts.append(attempt)
-        if attempt.isConnected { connected(slot, dial, dial.attempts.count - 1) }
+        if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
+        return true
     }
 
     // MARK: Events
@@ -145,13 +147,14 @@ extension RelayLoop {
     }
 
     private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
+        var position = position
         if !dial.attempts[position].isConnected {
             if let error = Socket.pendingError(dial.attempts[position].descriptor) {
                 return attemptFailed(slot, dial, position, .connect(error))
             }
             // An edge of the registration itself, before the connect has ended.
             guard events.contains(.writable) else { return }
-            connected(slot, dial, position)
+            position = connected(dial, position)
         }
         if events.contains(.writable) { dial.attempts[position].isWritable = true }
         guard !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) else {
@@ -165,8 +168,11 @@ extension RelayLoop {
         }
     }
 
-    /// The attempt's connect has succeeded: those that are still connecting have lost.
-    private mutating func connected(_ slot: Int, _ dial: Dial, _ position: Int) {
+    /// The attempt's connect has succeeded: those that are still connecting have lost. They are closed, which moves the
+    /// attempts, and may be tried again, should the winner not answer.
+    ///
+    /// - Returns: The attempt's new position.
+    private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
         dial.attempts[position].isConnected = true
         let attempt = dial.attempts[position]
         let duration = now - attempt.startedAt
@@ -176,93 +182,14 @@ extension RelayLoop {
         }
         dial.giveUpAt = .max
         dial.nextAttemptAt = .max
+        var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
+            if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
+            dial.isExhausted = false
             closeAttempt(dial, other)
+            if other < position { position -= 1 }
         }
-    }
-
-    // MARK: The first flight
-
-    /// Reads what the client has sent and passes it on to every backend that has connected.
-    private mutating func sendFlight(_ slot: Int, _ dial: Dial) {
-        guard readFlight(slot, dial) else { return }
-        var position = 0
-        while position < dial.attempts.count {
-            let attempt = dial.attempts[position]
-            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes else {
-                position += 1
-                continue
-            }
-            switch Socket.send(
-                attempt.descriptor, UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
-            {
-            case .moved(let count):
-                dial.attempts[position].sentBytes += count
-                if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
-            case .wouldBlock:
-                dial.attempts[position].isWritable = false
-            case .failed:
-                // The read that follows tells why; without one, the backend has closed.
-                attemptFailed(slot, dial, position, .closed)
-                position = 0  // the attempts have moved
-                continue
-            }
-            position += 1
-        }
-        if dial.hello == .opaque, let position = dial.attempts.firstIndex(where: \.isConnected) {
-            if let frontend = frontends[Int(table[slot].pointee.frontend)] {
-                frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
-            }
-            bind(slot, dial, position, answer: 0, [])
-        } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
-            let frontend = frontends[Int(table[slot].pointee.frontend)],
-            dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
-        {
-            dial.nextAttemptAt = now + frontend.firstByte
-        }
-    }
-
-    /// Reads the client's first bytes, once some backend could take them. False when the client is gone.
-    private mutating func readFlight(_ slot: Int, _ dial: Dial) -> Bool {
-        let connection = table[slot]
-        // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
-        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else { return true }
-        while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
-            let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
-            guard !room.isEmpty else {
-                dial.hello = .opaque
-                break
-            }
-            switch Socket.receive(connection.pointee.sides[0].descriptor, into: room) {
-            case .moved(0):
-                connection.pointee.sides[0].hasEnded = true
-                // A client that ends without a whole hello wants nothing: a port scan or a bare health check.
-                if dial.flightBytes == 0 {
-                    abandon(slot, .clientClosedEarly)
-                    return false
-                }
-                dial.hello = .opaque
-            case .moved(let count):
-                dial.flightBytes += count
-                connection.pointee.lastActivity = now
-                if count < room.count, !connection.pointee.sides[0].peerClosed {
-                    connection.pointee.sides[0].isReadable = false
-                }
-                dial.hello = ClientHello(scanning: dial.sentFlight)
-                if case .replayable(let traffic) = dial.hello { connection.pointee.traffic = traffic }
-            case .wouldBlock:
-                connection.pointee.sides[0].isReadable = false
-            case .failed:
-                abandon(slot, .clientClosedEarly)
-                return false
-            }
-        }
-        // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone.
-        if connection.pointee.sides[0].peerClosed, Socket.pendingError(connection.pointee.sides[0].descriptor) != nil {
-            abandon(slot, .clientClosedEarly)
-            return false
-        }
-        return true
+        return position
     }
 
     // MARK: Failure
@@ -271,23 +198,28 @@ extension RelayLoop {
     mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
         let attempt = dial.attempts[position]
         closeAttempt(dial, position)
-        dialFailed(attempt.backend, failure)
+        dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
         noteReplay(slot, dial, after: attempt)
+        if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
+            // Nothing is connected any more: the bound for that applies again.
+            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
+            dial.giveUpAt = min(dial.giveUpAt, now + bound)
+        }
         dialNext(slot)
     }
 
     /// Counts that the first bytes go to another backend after this one had them.
-    private func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
+    func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
         guard attempt.sentBytes > 0, !dial.isReplayed, !dial.isExhausted else { return }
         dial.isReplayed = true
         backends[Int(attempt.backend)]?.row.add(BackendCounter.replays.rawValue, 1)
         frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
-    /// Counts a failure and tells the control plane.
-    private mutating func dialFailed(_ index: Int32, _ failure: DialFailure) {
+    /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
+    mutating func dialFailed(_ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
         guard let backend = backends[Int(index)] else { return }
-        backend.row.add(BackendCounter.dialFailures.rawValue, 1)
+        if !isCounted { backend.row.add(BackendCounter.dialFailures.rawValue, 1) }
         guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
         backends[Int(index)]?.lastEvidenceAt = now
         events.dialFailed(backend: backend.endpoint.id, failure)
@@ -295,14 +227,14 @@ extension RelayLoop {
 
     /// Closes an attempt's socket and forgets it. A reset rather than an orderly end: a backend that has got the
     /// ClientHello should not go on with it.
-    private mutating func closeAttempt(_ dial: Dial, _ position: Int) {
+    mutating func closeAttempt(_ dial: Dial, _ position: Int) {
         let attempt = dial.attempts.remove(at: position)
         reset(attempt.descriptor)
         releaseBackend(attempt.backend)
     }
 
     /// Ends a search without a result.
-    private mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
+    mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
         frontends[Int(table[slot].pointee.frontend)]?.row.add(counter.rawValue, 1)
         end(slot, .reset)
     }
@@ -333,11 +265,15 @@ extension RelayLoop {
         let dial = dials[Int(table[slot].pointee.dial)]
         if now >= dial.answerBy {
             let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
-            if !clientWasSilent { for attempt in dial.attempts { dialFailed(attempt.backend, .silent) } }
+            if !clientWasSilent {
+                for attempt in dial.attempts { dialFailed(attempt.backend, .silent, isCounted: attempt.isSuspect) }
+            }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
         if now >= dial.giveUpAt {
-            for attempt in dial.attempts { dialFailed(attempt.backend, .connect(.timedOut)) }
+            for attempt in dial.attempts {
+                dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
+            }
             return abandon(slot, .unanswered)
         }
         if now >= dial.nextAttemptAt {
@@ -351,41 +287,5 @@ extension RelayLoop {
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }
         }
         settle(slot)
-    }
-
-    // MARK: Success
-
-    /// Binds the client to the backend of an attempt and goes over to relaying.
-    ///
-    /// - Parameters:
-    ///   - count: Bytes of the backend's answer that are in the worker's buffer.
-    ///   - events: What the edge that brought them said.
-    private mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
-        let connection = table[slot]
-        let attempt = dial.attempts.remove(at: position)
-        let peerClosed = !events.isDisjoint(with: [.peerClosed, .hangUp, .error])
-        connection.pointee.state = .relaying
-        connection.pointee.backend = attempt.backend
-        connection.pointee.backendRole = attempt.role
-        connection.pointee.lastActivity = now
-        connection.pointee.sides[1] = Side(
-            descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
-            isWritable: attempt.isWritable, peerClosed: peerClosed)
-        connection.pointee.flows[0].bytes = UInt64(dial.flightBytes)
-        connection.pointee.flows[0].remainder.keep(
-            UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
-        if let backend = backends[Int(attempt.backend)] {
-            backend.row.add(BackendCounter.connections.rawValue, 1)
-            backend.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
-        }
-        discardDial(slot)
-        timers.disarm(slot)
-        armIdleTimer(slot)
-        if count > 0 {
-            let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            countBytes(connection, .downstream, count)
-            guard deliver(slot, .downstream, answer) else { return }
-        }
-        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
     }
 }

@@ -31,8 +31,28 @@ extension RelayLoop {
         if hasFailed || !events.isDisjoint(with: [.readable, .peerClosed]) {
             connection.pointee.sides[side].isReadable = true
             guard pump(slot, direction) else { return }
+            if events.contains(.error) {
+                guard sideFailed(slot, direction) else { return }
+            }
         }
         if !wasWritable, connection.pointee.sides[side].isWritable { _ = pump(slot, direction.reversed) }
+    }
+
+    /// A side is broken (EPOLLERR), and all that could be read from it has been. The other flow need not find out by a
+    /// write that may never come. False when the connection has ended.
+    private mutating func sideFailed(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        // In the run queue: there is more to read, and the error comes after it.
+        guard !connection.pointee.isQueued else { return true }
+        switch direction {
+        case .upstream:
+            // A client that has reset wants nothing any more, not even that its last bytes wait for a full backend.
+            end(slot, .reset)
+            return false
+        case .downstream:
+            // A backend's answer may still wait for a slow client; the read that follows it brings the error.
+            return connection.pointee.sides[1].hasEnded ? destinationFailed(slot, .upstream) : true
+        }
     }
 
     mutating func relayTimerFired(_ slot: Int) {
@@ -68,7 +88,13 @@ extension RelayLoop {
                 guard flushRemainder(slot, direction) else { return false }
                 guard connection.pointee.flows[from].remainder.isEmpty else { return true }
             }
-            if connection.pointee.flows[from].isSpliced { return pumpThroughPipe(slot, direction) }
+            if connection.pointee.flows[from].isSpliced {
+                switch pumpThroughPipe(slot, direction, &budget) {
+                case .mustWait: return true
+                case .leftPipe: continue
+                case .hasEnded: return false
+                }
+            }
             if connection.pointee.sides[from].hasEnded { return forwardEnd(slot, direction) }
             guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else { return true }
             guard budget > 0 else {
@@ -109,8 +135,7 @@ extension RelayLoop {
             case .moved(let count): sent = count
             case .wouldBlock: break
             case .failed:
-                destinationFailed(slot, direction)
-                return false
+                return destinationFailed(slot, direction)
             }
         }
         if sent < bytes.count {
@@ -133,8 +158,7 @@ extension RelayLoop {
         case .wouldBlock:
             connection.pointee.sides[to].isWritable = false
         case .failed:
-            destinationFailed(slot, direction)
-            return false
+            return destinationFailed(slot, direction)
         }
         return true
     }
@@ -158,15 +182,24 @@ extension RelayLoop {
         connection.pointee.flows[from].isSpliced = true
     }
 
+    /// Why a flow stopped moving through its pipe.
+    private enum PipeOutcome {
+        /// An edge or its place in the run queue will bring it back.
+        case mustWait
+        /// It goes on through the buffer.
+        case leftPipe
+        /// The connection is gone.
+        case hasEnded
+    }
+
     /// Moves bytes through a pipe. The pipe is emptied before it is filled again, so EAGAIN from filling always means
     /// that the source is drained, and never that the pipe is full.
-    private mutating func pumpThroughPipe(_ slot: Int, _ direction: Direction) -> Bool {
+    private mutating func pumpThroughPipe(_ slot: Int, _ direction: Direction, _ budget: inout Int) -> PipeOutcome {
         let connection = table[slot]
         let (from, to) = (direction.rawValue, direction.reversed.rawValue)
-        var budget = limits.pipeBytes
         while true {
             while connection.pointee.flows[from].pipeBytes > 0 {
-                guard connection.pointee.sides[to].isWritable else { return true }
+                guard connection.pointee.sides[to].isWritable else { return .mustWait }
                 let limit = Int(connection.pointee.flows[from].pipeBytes)
                 switch pipes.drain(
                     connection.pointee.flows[from].pipe, to: connection.pointee.sides[to].descriptor, limit: limit)
@@ -174,13 +207,12 @@ extension RelayLoop {
                 case .moved(let count):
                     connection.pointee.flows[from].pipeBytes -= Int32(count)
                     connection.pointee.lastActivity = now
-                    budget -= count
+                    budget -= count / limits.spliceAdvantage
                 case .wouldBlock:
                     connection.pointee.sides[to].isWritable = false
-                    return true
+                    return .mustWait
                 case .failed:
-                    destinationFailed(slot, direction)
-                    return false
+                    return destinationFailed(slot, direction) ? .leftPipe : .hasEnded
                 }
             }
             if connection.pointee.flows[from].smallSplices >= limits.smallSplicesToBuffer {
@@ -189,21 +221,21 @@ extension RelayLoop {
             if connection.pointee.sides[from].hasEnded || !connection.pointee.flows[from].isSpliced {
                 releasePipe(connection, from)
                 connection.pointee.flows[from].isSpliced = false
-                return pump(slot, direction)
+                return .leftPipe
             }
             guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else {
                 releasePipe(connection, from)
-                return true
+                return .mustWait
             }
             guard budget > 0 else {
                 enqueue(slot)
-                return true
+                return .mustWait
             }
             if connection.pointee.flows[from].pipe < 0 {
                 guard let pipe = pipes.take() else {
-                    // No descriptor for a pipe: through the buffer, and try again after the next full reads.
+                    // No pipe to have: through the buffer, and try again after the next full reads.
                     connection.pointee.flows[from].isSpliced = false
-                    return pump(slot, direction)
+                    return .leftPipe
                 }
                 connection.pointee.flows[from].pipe = pipe
             }
@@ -222,7 +254,7 @@ extension RelayLoop {
                 connection.pointee.sides[from].isReadable = false
             case .failed:
                 end(slot, .reset)
-                return false
+                return .hasEnded
             }
         }
     }
@@ -248,32 +280,41 @@ extension RelayLoop {
             return false
         }
         Socket.shutdownSend(connection.pointee.sides[to].descriptor)
+        becomeHalfClosed(slot)
+        return true
+    }
+
+    /// The destination of a flow takes no more bytes (EPIPE, ECONNRESET). False when the connection has ended.
+    private mutating func destinationFailed(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        guard direction == .upstream else {
+            // The client is gone. What it said last may still have an effect, if the backend can take it now.
+            if pump(slot, .upstream) { end(slot, .reset) }
+            return false
+        }
+        // A server that refuses a body answers first and then resets. The answer is delivered, however slowly the client
+        // reads; the upstream flow counts as ended, and what is left of it is dropped.
+        connection.pointee.flows[0].remainder.discard()
+        releasePipe(connection, 0)
+        connection.pointee.flows[0].isSpliced = false
+        connection.pointee.flows[0].endForwarded = true
+        connection.pointee.sides[0].hasEnded = true
+        if connection.pointee.flows[1].endForwarded {
+            end(slot, .orderly)
+            return false
+        }
+        connection.pointee.sides[1].isReadable = true
+        connection.pointee.sides[1].peerClosed = true
+        becomeHalfClosed(slot)
+        return pump(slot, .downstream)
+    }
+
+    private mutating func becomeHalfClosed(_ slot: Int) {
+        let connection = table[slot]
         connection.pointee.state = .halfClosed
         if !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] {
             timers.arm(slot, deadline: now + frontend.halfCloseTimeout)
         }
-        return true
-    }
-
-    /// A side takes no more bytes. What it said before it failed is still delivered: a server that refuses a body
-    /// answers first and then resets.
-    private mutating func destinationFailed(_ slot: Int, _ direction: Direction) {
-        let connection = table[slot]
-        let (failed, other) = (direction.reversed.rawValue, direction.rawValue)
-        var ending = Ending.reset
-        while connection.pointee.flows[failed].remainder.isEmpty, connection.pointee.flows[failed].pipeBytes == 0,
-            connection.pointee.sides[other].isWritable,
-            case .moved(let count) = Socket.receive(connection.pointee.sides[failed].descriptor, into: buffer)
-        {
-            guard count > 0 else {
-                ending = .orderly
-                break
-            }
-            countBytes(connection, direction.reversed, count)
-            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            guard Socket.send(connection.pointee.sides[other].descriptor, bytes) == .moved(count) else { break }
-        }
-        end(slot, ending)
     }
 
     /// Ends a connection in any state and frees all that it holds.

@@ -13,6 +13,8 @@ struct RelayLoop: ~Copyable {
         var connectionsPerWorker: Int
         /// Bytes that one connection may move before others have their turn.
         var turnBytes = 1 << 18
+        /// By this a byte that is spliced is cheaper than one that is copied: so many more of them make a turn.
+        var spliceAdvantage = 4
         /// The worker's read buffer.
         var bufferBytes = 1 << 16
         /// What a splice pipe should hold.

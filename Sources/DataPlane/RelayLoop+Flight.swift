@@ -1,0 +1,124 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+// The client's first flight: read once some backend could take it, sent to every backend that has connected, kept until
+// one of them has answered.
+
+extension RelayLoop {
+    /// Reads what the client has sent and passes it on to every backend that has connected.
+    mutating func sendFlight(_ slot: Int, _ dial: Dial) {
+        guard readFlight(slot, dial) else { return }
+        var position = 0
+        while position < dial.attempts.count {
+            let attempt = dial.attempts[position]
+            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes else {
+                position += 1
+                continue
+            }
+            switch Socket.send(
+                attempt.descriptor, UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+            {
+            case .moved(let count):
+                dial.attempts[position].sentBytes += count
+                if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
+            case .wouldBlock:
+                dial.attempts[position].isWritable = false
+            case .failed:
+                // The read that follows tells why; without one, the backend has closed.
+                attemptFailed(slot, dial, position, .closed)
+                position = 0  // the attempts have moved
+                continue
+            }
+            position += 1
+        }
+        if dial.hello == .opaque, let position = dial.attempts.firstIndex(where: \.isConnected) {
+            if let frontend = frontends[Int(table[slot].pointee.frontend)] {
+                frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
+            }
+            bind(slot, dial, position, answer: 0, [])
+        } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
+            let frontend = frontends[Int(table[slot].pointee.frontend)],
+            dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
+        {
+            dial.nextAttemptAt = now + frontend.firstByte
+        }
+    }
+
+    /// Reads the client's first bytes, once some backend could take them. False when the client is gone.
+    private mutating func readFlight(_ slot: Int, _ dial: Dial) -> Bool {
+        let connection = table[slot]
+        // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
+        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else { return true }
+        while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
+            let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
+            guard !room.isEmpty else {
+                dial.hello = .opaque
+                break
+            }
+            switch Socket.receive(connection.pointee.sides[0].descriptor, into: room) {
+            case .moved(0):
+                connection.pointee.sides[0].hasEnded = true
+                // A client that ends without a whole hello wants nothing: a port scan or a bare health check.
+                if dial.flightBytes == 0 {
+                    abandon(slot, .clientClosedEarly)
+                    return false
+                }
+                dial.hello = .opaque
+            case .moved(let count):
+                dial.flightBytes += count
+                connection.pointee.lastActivity = now
+                if count < room.count, !connection.pointee.sides[0].peerClosed {
+                    connection.pointee.sides[0].isReadable = false
+                }
+                dial.hello = ClientHello(scanning: dial.sentFlight)
+                if case .replayable(let traffic) = dial.hello { connection.pointee.traffic = traffic }
+            case .wouldBlock:
+                connection.pointee.sides[0].isReadable = false
+            case .failed:
+                abandon(slot, .clientClosedEarly)
+                return false
+            }
+        }
+        // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone.
+        if connection.pointee.sides[0].peerClosed, Socket.pendingError(connection.pointee.sides[0].descriptor) != nil {
+            abandon(slot, .clientClosedEarly)
+            return false
+        }
+        return true
+    }
+
+    /// Binds the client to the backend of an attempt and goes over to relaying.
+    ///
+    /// - Parameters:
+    ///   - count: Bytes of the backend's answer that are in the worker's buffer.
+    ///   - events: What the edge that brought them said.
+    mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
+        let connection = table[slot]
+        let attempt = dial.attempts.remove(at: position)
+        let peerClosed = !events.isDisjoint(with: [.peerClosed, .hangUp, .error])
+        connection.pointee.state = .relaying
+        connection.pointee.backend = attempt.backend
+        connection.pointee.backendRole = attempt.role
+        connection.pointee.lastActivity = now
+        connection.pointee.sides[1] = Side(
+            descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
+            isWritable: attempt.isWritable, peerClosed: peerClosed)
+        connection.pointee.flows[0].bytes = UInt64(dial.flightBytes)
+        connection.pointee.flows[0].remainder.keep(
+            UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+        if let backend = backends[Int(attempt.backend)] {
+            backend.row.add(BackendCounter.connections.rawValue, 1)
+            backend.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
+        }
+        discardDial(slot)
+        timers.disarm(slot)
+        armIdleTimer(slot)
+        if count > 0 {
+            let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            countBytes(connection, .downstream, count)
+            guard deliver(slot, .downstream, answer) else { return }
+        }
+        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
+    }
+}

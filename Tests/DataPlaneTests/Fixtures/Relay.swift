@@ -1,0 +1,102 @@
+import Balancing
+import DataPlane
+import Glibc
+import Synchronization
+import SystemIO
+import Testing
+
+/// A data plane with one frontend on loopback, for one test.
+final class Relay: Sendable {
+    static let frontend = "kube-apiserver"
+
+    let plane: DataPlane
+    let events = RecordedEvents()
+    let address: SocketAddress
+
+    /// - Parameters:
+    ///   - backends: Published in this order, all up, when they are not empty.
+    ///   - change: Changes the frontend's options.
+    init(
+        workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
+        backends: [Backend] = [], _ change: (inout FrontendOptions) -> Void = { _ in }
+    ) throws {
+        plane = try DataPlane(workers: workers, maxConnections: maxConnections, events: events)
+        var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
+        change(&options)
+        try plane.open(options)
+        address = try #require(plane.addresses(ofFrontend: Self.frontend).first)
+        publish(backends)
+    }
+
+    /// Publishes backends that are all up.
+    func publish(_ backends: [Backend]) { publish(backends, backends.map { $0.member() }) }
+
+    /// Publishes members of a pool, with the addresses of these backends.
+    func publish(_ backends: [Backend], _ members: [PoolMember]) {
+        plane.publish(
+            frontend: Self.frontend, snapshot: PoolSnapshot(members: members),
+            addresses: Dictionary(uniqueKeysWithValues: backends.map { ($0.id, $0.address) }))
+    }
+
+    /// A new client.
+    func connect(from source: SocketAddress? = nil, options: [SocketOption] = []) async throws -> Peer {
+        try await Peer.connect(to: address, from: source, options: options)
+    }
+
+    /// A client and the backend's end of its connection, bound to each other by a byte each way.
+    func pair(_ backend: Backend, options: [SocketOption] = []) async throws -> (client: Peer, server: Peer) {
+        let client = try await connect(options: options)
+        try await client.send("?")
+        let server = try await backend.accept()
+        #expect(try await server.receiveText(1) == "?")
+        try await server.send("!")
+        #expect(try await client.receiveText(1) == "!")
+        return (client, server)
+    }
+
+    var counters: FrontendCounters {
+        get throws { try #require(plane.counters(ofFrontend: Self.frontend)) }
+    }
+
+    func counters(_ backend: Backend) throws -> BackendCounters {
+        try #require(plane.counters(ofBackend: backend.id))
+    }
+
+    /// Waits until no connection is left: every test ends with it.
+    func becomesIdle() async throws {
+        try await until("no active connection") { try counters.active == 0 }
+    }
+
+    /// Waits for the workers to carry out all commands so far.
+    func settle() async throws {
+        let count = plane.workerCount
+        let counter = Counter()
+        plane.onEveryWorker { counter.add() }
+        try await until("every worker turned") { counter.value == count }
+    }
+
+    deinit { plane.stop() }
+}
+
+/// A number that threads count up.
+final class Counter: Sendable {
+    private let count = Mutex(0)
+    var value: Int { count.withLock { $0 } }
+    func add(_ amount: Int = 1) { count.withLock { $0 += amount } }
+}
+
+/// What the workers have told the control plane.
+final class RecordedEvents: DataPlaneEvents {
+    private let dials = Mutex<[(BackendID, DialFailure)]>([])
+    private let pauses = Mutex<[Errno]>([])
+
+    func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
+    func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
+
+    /// The failures of one backend's dials.
+    func failures(of backend: Backend) -> [DialFailure] {
+        dials.withLock { $0.filter { $0.0 == backend.id }.map(\.1) }
+    }
+
+    var acceptPauses: [Errno] { pauses.withLock { $0 } }
+}
