@@ -48,7 +48,6 @@ package final class AdminServer: Sendable {
 
     private let tcp: HTTPServer?
     private let unix: HTTPServer?
-    private let logger: Logger
 
     /// Listens and serves.
     ///
@@ -63,7 +62,6 @@ package final class AdminServer: Sendable {
     ) throws(AdminServerError) {
         let router = AdminRouter(source: source, unixPath: unixPath)
         self.unixPath = unixPath
-        self.logger = logger
         unix = try unixPath.map { path throws(AdminServerError) in try Self.serveUnix(path, router) }
         do throws(AdminServerError) {
             tcp = try tcpAddress.map { address throws(AdminServerError) in
@@ -71,7 +69,6 @@ package final class AdminServer: Sendable {
             }
         } catch {
             unix?.stop()
-            Self.removeSocket(unixPath, logger)
             throw error
         }
         let places = [tcp.map { "http://\($0.address)" }, unixPath.map { "unix:\($0)" }].compactMap(\.self)
@@ -80,10 +77,14 @@ package final class AdminServer: Sendable {
 
     /// Stops listening, closes all connections and removes the socket's file. Returns at once; any thread.
     package func stop() {
-        // The file goes first: whoever finds it must find a listener too.
-        Self.removeSocket(unixPath, logger)
         tcp?.stop()
         unix?.stop()
+    }
+
+    /// Waits until that is done: addresses can be bound again, the file is gone.
+    package func stopped() async {
+        await tcp?.stopped()
+        await unix?.stopped()
     }
 
     private static func serveUnix(_ path: String, _ router: AdminRouter) throws(AdminServerError) -> HTTPServer {
@@ -118,15 +119,6 @@ package final class AdminServer: Sendable {
             return try HTTPServer(listen: address, limits: limits, handler: handler)
         } catch {
             throw .listen(address, error)
-        }
-    }
-
-    private static func removeSocket(_ path: String?, _ logger: Logger) {
-        guard let path else { return }
-        do throws(Errno) {
-            try File.remove(path)
-        } catch {
-            logger.warning("cannot remove admin.socket \(path): \(error)")
         }
     }
 }

@@ -42,11 +42,11 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         }
     }
 
-    /// Bytes relayed since the start, as the backend sees them.
+    /// Bytes relayed since the start, as Fairlead sees them.
     package struct Bytes: Codable, Equatable, Sendable {
-        /// Received by the backend: from clients to it.
+        /// Received from the backend, for clients.
         package var received: UInt64
-        /// Sent by the backend: from it to clients.
+        /// Sent to the backend, from clients.
         package var sent: UInt64
 
         /// Both fields at once.

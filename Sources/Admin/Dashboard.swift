@@ -124,8 +124,8 @@ enum Dashboard {
             node("div", [node("h2", f.name), node("code", f.listen.join(" ")), node("span", f.algorithm, "dim"),
               badge(f.ready ? "ready" : "not ready", f.ready ? "up" : "down"), node("span", counts, "dim")], "head"),
             f.guard ? node("p", "held: " + f.guard, "degraded") : null,
-            table(["backend", "address", "state", "for", ">weight", ">active", ">total", ">in", ">out", ">probe", ">cert",
-              "reason"], rows)]);
+            table(["backend", "address", "state", "for", ">weight", ">active", ">total", ">received", ">sent", ">probe",
+              ">certificate", "reason"], rows)]);
         }
         function etcd(e) {
           const rows = e.members.map((m) => [m.name, node("code", m.url),

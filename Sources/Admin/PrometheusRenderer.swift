@@ -146,7 +146,7 @@ package struct PrometheusRenderer: Sendable {
             perBackend(frontends, "dial_failures_total", .counter, "Attempts to reach the backend that failed.") {
                 [([], .count($0.connections.dialFailures))]
             },
-            perBackend(frontends, "bytes_total", .counter, "Bytes that the backend has received and sent.") {
+            perBackend(frontends, "bytes_total", .counter, "Bytes received from the backend and sent to it.") {
                 [
                     ([Label("direction", "received")], .count($0.bytes.received)),
                     ([Label("direction", "sent")], .count($0.bytes.sent)),

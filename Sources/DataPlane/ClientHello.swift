@@ -38,7 +38,7 @@ package enum ClientHello: Equatable, Sendable {
             return
         }
         // Early data or a second message behind the hello would be lost on a backend that gets the hello alone.
-        guard records.available == header.length, records.endsWithLastRecord,
+        guard records.isPossible, records.available == header.length, records.endsWithLastRecord,
             let facts = records.parseHello(length: header.length), !facts.hasEarlyData
         else {
             self = .opaque

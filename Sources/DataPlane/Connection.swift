@@ -114,6 +114,8 @@ struct Connection {
     var isQueued = false
     /// Its backend was declared dead: the armed timer ends it.
     var isDoomed = false
+    /// It counts for its source's limit.
+    var isSourceCounted = false
     /// Index into the worker's frontends.
     var frontend: Int32 = -1
     /// Index into the worker's backends, or -1 while dialing.

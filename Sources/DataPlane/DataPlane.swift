@@ -57,8 +57,7 @@ package final class DataPlane: Sendable {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        // The kernel spreads connections by hash, so that one worker can have more than its share.
-        let limits = RelayLoop.Limits(connectionsPerWorker: maxConnections)
+        let limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
         for index in 0..<workers {
             let mailbox = try Mailbox()
             mailboxes.append(mailbox)
@@ -98,7 +97,8 @@ package final class DataPlane: Sendable {
     package func update(_ options: FrontendOptions) throws(ListenError) {
         let current = state.withLock { Set($0.frontends[options.name]?.options.listen ?? []) }
         let wanted = Set(options.listen)
-        let sockets = try Self.bindAll(options, wanted.subtracting(current), workers: mailboxes.count)
+        let sockets = try Self.bindAll(
+            options, wanted.subtracting(current), besides: current.subtracting(wanted), workers: mailboxes.count)
         state.withLock { state in
             guard var frontend = state.frontends[options.name] else {
                 return sockets.forEach { $0.descriptors.forEach(closeDescriptor) }
@@ -150,13 +150,20 @@ package final class DataPlane: Sendable {
     }
 
     /// Binds every address once a worker, or none at all.
+    ///
+    /// - Parameter former: Addresses that the frontend gives up: it may be one of them that is in the way, such as
+    ///   `127.0.0.1:6443` in that of `0.0.0.0:6443`.
     private static func bindAll(
-        _ options: FrontendOptions, _ addresses: Set<SocketAddress>, workers: Int
+        _ options: FrontendOptions, _ addresses: Set<SocketAddress>, besides former: Set<SocketAddress> = [],
+        workers: Int
     ) throws(ListenError) -> [BoundAddress] {
         var result: [BoundAddress] = []
         for address in options.listen where addresses.contains(address) {
             do throws(Errno) {
-                result.append(try Listening.bind(address, copies: workers, options: options.connection.socketOptions))
+                let isShared = former.contains { $0.port == address.port && address.port != 0 }
+                result.append(
+                    try Listening.bind(
+                        address, copies: workers, isShared: isShared, options: options.connection.socketOptions))
             } catch {
                 result.forEach { $0.descriptors.forEach(closeDescriptor) }
                 throw ListenError(frontend: options.name, address: address, error: error)

@@ -33,8 +33,8 @@ final class Dial {
     var tried: [BackendID] = []
     /// The role of the next attempt.
     var nextRole = EventToken.firstAttempt
-    /// The client's bytes so far, in `flight[..<flightBytes]`.
-    let flight: UnsafeMutableRawBufferPointer
+    /// The client's bytes so far, in `flight[..<flightBytes]`. Without memory until `prepareFlight`.
+    private(set) var flight = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     var flightBytes = 0
     /// What those bytes are.
     var hello = ClientHello.incomplete
@@ -52,7 +52,6 @@ final class Dial {
     var isReplayed = false
 
     init() {
-        flight = .allocate(byteCount: Self.flightLimit, alignment: 16)
         attempts.reserveCapacity(4)
         tried.reserveCapacity(8)
     }
@@ -62,8 +61,20 @@ final class Dial {
     /// The bytes that the client has sent so far.
     var sentFlight: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: flight[..<flightBytes]) }
 
-    /// Makes the object ready for the next client; its memory stays.
-    func recycle() {
+    /// Sees to it that there is room for the client's bytes. A client that has said nothing needs none.
+    func prepareFlight() {
+        guard flight.baseAddress == nil else { return }
+        flight = .allocate(byteCount: Self.flightLimit, alignment: 16)
+    }
+
+    /// Makes the object ready for the next client.
+    ///
+    /// - Parameter keepsFlight: Whether the memory of the flight stays: a burst of clients should not hold it for ever.
+    func recycle(keepsFlight: Bool) {
+        if !keepsFlight {
+            flight.deallocate()
+            flight = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        }
         attempts.removeAll(keepingCapacity: true)
         tried.removeAll(keepingCapacity: true)
         nextRole = EventToken.firstAttempt

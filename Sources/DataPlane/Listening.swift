@@ -11,13 +11,14 @@ enum Listening {
     ///   - address: Port 0 lets the system choose one port for all copies. `[::]` takes IPv4 clients too, and becomes
     ///     `0.0.0.0` on a host without IPv6.
     ///   - copies: How many sockets, at least 1.
+    ///   - isShared: Whether listeners of this process that are about to close may be in the way.
     ///   - options: Inherited by every accepted connection.
     /// - Throws: EADDRINUSE also when the port's other owner would share it: two daemons on one port would each take
     ///   half of the clients, unnoticed.
     static func bind(
-        _ address: SocketAddress, copies: Int, options: [SocketOption]
+        _ address: SocketAddress, copies: Int, isShared: Bool = false, options: [SocketOption]
     ) throws(Errno) -> DataPlane.BoundAddress {
-        let bound = try reserve(address)
+        let bound = try reserve(address, isShared: isShared)
         var descriptors: [BorrowedDescriptor] = []
         do throws(Errno) {
             for _ in 0..<copies {
@@ -34,14 +35,15 @@ enum Listening {
 
     /// Finds out the exact address, and that nobody else listens there: SO_REUSEPORT would let a second daemon of the
     /// same user in, a socket without it is refused.
-    private static func reserve(_ address: SocketAddress) throws(Errno) -> SocketAddress {
+    private static func reserve(_ address: SocketAddress, isShared: Bool) throws(Errno) -> SocketAddress {
         do throws(Errno) {
-            let socket = try socket(address, options: [.reuseAddress])
-            try Socket.listen(socket.rawValue, backlog: 1)
+            let socket = try socket(address, options: isShared ? [.reuseAddress, .reusePort] : [.reuseAddress])
+            // Among listeners that are in use it would take clients, only to reset them.
+            if !isShared { try Socket.listen(socket.rawValue, backlog: 1) }
             return try Socket.localAddress(socket.rawValue)
         } catch {
             guard case .v6 = address, address.isUnspecified, error == .addressFamilyNotSupported else { throw error }
-            return try reserve(.v4(0, port: address.port))
+            return try reserve(.v4(0, port: address.port), isShared: isShared)
         }
     }
 

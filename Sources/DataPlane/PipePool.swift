@@ -7,6 +7,7 @@ struct PipePool: ~Copyable {
     private var vacant: [Int32] = []
     private var idle: [Int32] = []
     private let pipeBytes: Int
+    private let openLimit: Int
     private let idleLimit: Int
 
     private final class Slot {
@@ -16,15 +17,19 @@ struct PipePool: ~Copyable {
 
     /// - Parameters:
     ///   - pipeBytes: What each pipe should hold.
+    ///   - openLimit: How many pipes are open at most.
     ///   - idleLimit: How many unused pipes are kept open.
-    init(pipeBytes: Int, idleLimit: Int) {
+    init(pipeBytes: Int, openLimit: Int, idleLimit: Int) {
         self.pipeBytes = pipeBytes
+        self.openLimit = openLimit
         self.idleLimit = idleLimit
     }
 
-    /// Takes an empty pipe. nil when the system gives none: the flow then stays with the buffer.
+    /// Takes an empty pipe. nil when as many are open as may be, or the system gives none: the flow then stays with the
+    /// buffer.
     mutating func take() -> Int32? {
         if let index = idle.popLast() { return index }
+        guard slots.count - vacant.count < openLimit else { return nil }
         guard let pipe = try? Pipe(bytes: pipeBytes) else { return nil }
         let slot = Slot(pipe)
         if let index = vacant.popLast() {

@@ -6,23 +6,28 @@ extension RelayLoop {
     /// How many connections one turn takes from a listener's queue before the established ones have theirs.
     private static var acceptBatch: Int { 64 }
     /// How long accepting pauses when descriptors are used up, unless a connection ends before: 100 ms.
-    private static var acceptPause: UInt64 { 100_000_000 }
+    static var acceptPause: UInt64 { 100_000_000 }
 
     /// Takes clients from a listener's queue. Listeners are level-triggered: what is left comes back next turn.
-    mutating func acceptConnections(listener position: Int) {
-        guard position < listeners.count, let listener = listeners[position], !listener.isPaused else { return }
+    ///
+    /// - Returns: Whether more may wait.
+    @discardableResult
+    mutating func acceptConnections(listener position: Int) -> Bool {
+        guard position < listeners.count, let listener = listeners[position], !listener.isPaused else { return false }
         for _ in 0..<Self.acceptBatch {
             switch Socket.accept(listener.descriptor) {
             case .accepted(let client, let source):
                 admit(client, from: source, frontend: Int(listener.frontend))
+                guard acceptResumesAt == 0 else { return false }
             case .wouldBlock:
-                return
+                return false
             case .failed(let error):
                 if error.isResourceExhaustion { pauseAccepting(frontend: Int(listener.frontend), error) }
                 // Anything else concerned a client that is gone already (accept(2), "Error handling").
-                return
+                return false
             }
         }
+        return true
     }
 
     private mutating func admit(_ client: BorrowedDescriptor, from source: SocketAddress, frontend index: Int) {
@@ -33,14 +38,19 @@ extension RelayLoop {
         if let limit = frontend.options.maxConnections, open > limit {
             return refuse(client, frontend, .refusedByLimit)
         }
-        if let limit = frontend.options.maxConnectionsPerSource, !frontend.shared.admitSource(hash, limit: limit) {
+        // The table goes after the process's limit: it has room for all of them.
+        guard limits.process.admit() else { return refuse(client, frontend, .refusedByLimit) }
+        guard frontend.options.maxConnectionsPerSource.map({ frontend.shared.admitSource(hash, limit: $0) }) ?? true else {
+            limits.process.release()
             return refuse(client, frontend, .refusedBySource)
         }
         guard let slot = table.take() else {
             if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(hash) }
+            limits.process.release()
             return refuse(client, frontend, .refusedByLimit)
         }
         let connection = table[slot]
+        connection.pointee.isSourceCounted = frontend.options.maxConnectionsPerSource != nil
         connection.pointee.state = .dialing
         connection.pointee.frontend = Int32(index)
         connection.pointee.sourceHash = hash
@@ -78,9 +88,9 @@ extension RelayLoop {
 
     /// Leaves clients in the kernel's queue until there are descriptors again. A level-triggered listener that cannot
     /// be accepted from would otherwise wake the loop without end.
-    private mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
-        frontends[index]?.row.add(FrontendCounter.acceptPauses.rawValue, 1)
-        if let frontend = frontends[index] {
+    mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
+        if acceptResumesAt == 0, let frontend = frontends[index] {
+            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
             events.acceptPaused(frontend: frontend.shared.name, error: error)
         }
         for position in listeners.indices { setPaused(position, true) }
@@ -116,7 +126,7 @@ extension FrontendShared {
         }
     }
 
-    /// Counts one connection of a source less. One that was accepted before there was a limit was not counted.
+    /// Counts one connection of a source less.
     func releaseSource(_ source: UInt64) {
         sources.withLock { counts in
             guard let count = counts[source] else { return }

@@ -39,9 +39,7 @@ extension RelayLoop {
         if frontend.options.algorithm != options.algorithm {
             frontend.selector = Selector(algorithm: options.algorithm, seed: UInt64(self.index))
         }
-        if frontend.options.maxConnectionsPerSource == nil, options.maxConnectionsPerSource != nil {
-            countSources(of: index, frontend.shared)
-        }
+        if options.maxConnectionsPerSource != nil { countSources(of: index, frontend.shared) }
         frontend.options = options
         frontend.stagger = nanoseconds(options.connect.stagger)
         frontend.firstByte = nanoseconds(options.connect.firstByte)
@@ -57,11 +55,14 @@ extension RelayLoop {
         }
     }
 
-    /// A limit a source has come into force: counts this worker's connections that stand already.
+    /// A limit a source is in force: counts those of this worker's connections that came when there was none.
     private func countSources(of index: FrontendIndex, _ shared: FrontendShared) {
         for slot in 0..<table.usedSlots {
             let connection = table[slot]
-            guard connection.pointee.state != .free, connection.pointee.frontend == Int32(index) else { continue }
+            guard connection.pointee.state != .free, connection.pointee.frontend == Int32(index),
+                !connection.pointee.isSourceCounted
+            else { continue }
+            connection.pointee.isSourceCounted = true
             shared.sources.withLock { $0[connection.pointee.sourceHash, default: 0] += 1 }
         }
     }
@@ -95,9 +96,11 @@ extension RelayLoop {
         }
     }
 
-    private mutating func closeListeners(where matches: (Listener) -> Bool) {
+    /// - Parameter isTaken: Whether clients that wait in the listeners' queues are accepted first; else they are reset.
+    private mutating func closeListeners(isTaken: Bool = true, where matches: (Listener) -> Bool) {
         for position in listeners.indices {
             guard let listener = listeners[position], matches(listener) else { continue }
+            if isTaken { while acceptConnections(listener: position) {} }
             closeDescriptor(listener.descriptor)
             listeners[position] = nil
         }
@@ -111,7 +114,7 @@ extension RelayLoop {
         frontends[index]?.pool = pool
         for endpoint in pool.endpoints {
             if let known = backendIndices[endpoint.id.rawValue] {
-                backends[Int(known)]?.isListed = true
+                relist(known, endpoint)
                 continue
             }
             let backend = Backend(endpoint: endpoint, row: endpoint.statistics.rows.row(self.index))
@@ -123,12 +126,26 @@ extension RelayLoop {
                 backendIndices[endpoint.id.rawValue] = Int32(backends.count - 1)
             }
         }
-        let kept = Set(pool.endpoints.map(\.id))
+        let kept = Set(frontends.flatMap { $0?.pool.endpoints.map(\.id) ?? [] })
         for endpoint in former?.endpoints ?? [] where !kept.contains(endpoint.id) {
             guard let known = backendIndices[endpoint.id.rawValue] else { continue }
             backends[Int(known)]?.isListed = false
             if backends[Int(known)]?.connectionCount == 0 { forgetBackend(known) }
         }
+    }
+
+    /// Takes up a known backend as it is published now. Its counters are new ones when it was in no pool and without
+    /// connections for a moment; what this worker has under way with it then counts there.
+    private mutating func relist(_ index: Int32, _ endpoint: BackendEndpoint) {
+        guard var backend = backends[Int(index)] else { return }
+        if backend.endpoint.statistics !== endpoint.statistics {
+            backend.endpoint.statistics.active.subtract(backend.connectionCount, ordering: .relaxed)
+            endpoint.statistics.active.add(backend.connectionCount, ordering: .relaxed)
+            backend.row = endpoint.statistics.rows.row(self.index)
+        }
+        backend.endpoint = endpoint
+        backend.isListed = true
+        backends[Int(index)] = backend
     }
 
     /// Drops a backend that is in no pool and has no connection.
@@ -214,7 +231,7 @@ extension RelayLoop {
     /// Goes on with a connection that was written out. One whose frontend is not here any more is reset.
     private mutating func adopt(_ record: ConnectionRecord) {
         guard
-            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend }),
+            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend && $0?.isClosed == false }),
             let frontend = frontends[index],
             let backend = backendIndices[record.backendID.rawValue], let slot = table.take()
         else {
@@ -239,7 +256,9 @@ extension RelayLoop {
             half.unsent.withUnsafeBytes { connection.pointee.flows[side].remainder.keep($0) }
         }
         frontend.shared.active.add(1, ordering: .relaxed)
+        limits.process.open.add(1, ordering: .relaxed)
         if frontend.options.maxConnectionsPerSource != nil {
+            connection.pointee.isSourceCounted = true
             frontend.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
         }
         frontends[index]?.connectionCount += 1
@@ -257,7 +276,7 @@ extension RelayLoop {
     }
 
     private mutating func stop() {
-        closeListeners { _ in true }
+        closeListeners(isTaken: false) { _ in true }
         for slot in 0..<table.usedSlots where table[slot].pointee.state != .free { end(slot, .reset) }
         isStopping = true
     }

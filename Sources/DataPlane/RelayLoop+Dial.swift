@@ -20,6 +20,9 @@ extension RelayLoop {
     /// A backend's failures are told to the control plane at most this often by one worker: every 20 ms.
     private static var evidenceInterval: UInt64 { 20_000_000 }
 
+    /// How many dials that are not in use keep their memory: with 16 KiB each, 1 MiB a worker.
+    private static var dialsInReserve: Int { 64 }
+
     // MARK: Starting
 
     /// Begins the search for a connection that was just accepted.
@@ -46,15 +49,25 @@ extension RelayLoop {
         let connection = table[slot]
         let dial = dials[Int(connection.pointee.dial)]
         dial.nextAttemptAt = .max
-        var isUnderWay: Bool
+        var start: AttemptStart
         repeat {
             guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
             guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
                 dial.isExhausted = true
                 return
             }
-            isUnderWay = attempt(slot, dial, index)
-        } while !isUnderWay || dial.isLastResort
+            start = attempt(slot, dial, index)
+        } while start == .failed || (start == .underWay && dial.isLastResort)
+    }
+
+    /// What came of beginning a connect.
+    private enum AttemptStart {
+        /// It is among the dial's attempts.
+        case underWay
+        /// It failed at once: it is counted, and leaves no attempt behind.
+        case failed
+        /// The system has no descriptor or memory to give: the dial tries again later.
+        case postponed
     }
 
     /// The next choice that has not been tried; nil when there is none.
@@ -83,18 +96,18 @@ extension RelayLoop {
         }
     }
 
-    /// Begins a connect. False when it failed at once: it is counted, and leaves no attempt behind.
-    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> Bool {
+    /// Begins a connect to the backend that was picked last.
+    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> AttemptStart {
         guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
-            return false
+            return .failed
         }
         let descriptor: BorrowedDescriptor
         do throws(Errno) {
             descriptor = try Socket.stream(for: backend.endpoint.address).take()
         } catch {
-            // No descriptor left: that is this host's trouble, not the backend's.
-            dial.isExhausted = true
-            return false
+            if error.isResourceExhaustion { return postpone(slot, dial, error) }
+            dialFailed(index, .connect(error))
+            return .failed
         }
         for option in frontend.socketOptions { try? option.set(on: descriptor) }
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
@@ -103,7 +116,7 @@ extension RelayLoop {
         case .failed(let error):
             closeDescriptor(descriptor)
             dialFailed(index, .connect(error))
-            return false
+            return .failed
         case .connected:
             attempt.isConnected = true
         case .inProgress:
@@ -111,14 +124,22 @@ extension RelayLoop {
         }
         guard register(descriptor, slot, role: attempt.role) else {
             closeDescriptor(descriptor)
-            dial.isExhausted = true
-            return false
+            return postpone(slot, dial, .outOfMemory)
         }
         backends[Int(index)]?.connectionCount += 1
         backend.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.attempts.append(attempt)
         if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
-        return true
+        return .underWay
+    }
+
+    /// This host, not the backend, is in trouble. The client waits, within the bound for connecting, and no other is
+    /// taken in meanwhile: accepting with the last descriptor only to reset would empty the queue one by one.
+    private mutating func postpone(_ slot: Int, _ dial: Dial, _ error: Errno) -> AttemptStart {
+        dial.tried.removeLast()
+        dial.nextAttemptAt = now + Self.acceptPause
+        pauseAccepting(frontend: Int(table[slot].pointee.frontend), error)
+        return .postponed
     }
 
     // MARK: Events
@@ -245,7 +266,7 @@ extension RelayLoop {
         guard position >= 0 else { return }
         let dial = dials[Int(position)]
         while !dial.attempts.isEmpty { closeAttempt(dial, dial.attempts.count - 1) }
-        dial.recycle()
+        dial.recycle(keepsFlight: vacantDials.count < Self.dialsInReserve)
         vacantDials.append(position)
         table[slot].pointee.dial = -1
     }

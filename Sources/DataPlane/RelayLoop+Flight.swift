@@ -51,6 +51,7 @@ extension RelayLoop {
         // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
         guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else { return true }
         while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
+            dial.prepareFlight()
             let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
             guard !room.isEmpty else {
                 dial.hello = .opaque

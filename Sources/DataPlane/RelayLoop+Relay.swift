@@ -341,7 +341,10 @@ extension RelayLoop {
             }
             releaseBackend(connection.pointee.backend)
         }
-        releaseFrontend(frontendIndex, source: connection.pointee.sourceHash)
+        if connection.pointee.isSourceCounted {
+            frontends[frontendIndex]?.shared.releaseSource(connection.pointee.sourceHash)
+        }
+        releaseFrontend(frontendIndex)
         table.release(slot)
         if acceptResumesAt != 0 { resumeAccepting() }
     }
@@ -355,10 +358,10 @@ extension RelayLoop {
     }
 
     /// One connection of the frontend less.
-    mutating func releaseFrontend(_ index: Int, source: UInt64) {
+    private mutating func releaseFrontend(_ index: Int) {
+        limits.process.release()
         guard let frontend = frontends[index] else { return }
         frontend.shared.active.subtract(1, ordering: .relaxed)
-        if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(source) }
         frontends[index]?.connectionCount -= 1
         if frontend.connectionCount == 1, frontend.isClosed { frontends[index] = nil }
     }

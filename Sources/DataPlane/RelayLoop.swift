@@ -9,14 +9,17 @@ import SystemIO
 struct RelayLoop: ~Copyable {
     /// Numbers that the workers share.
     struct Limits: Sendable {
-        /// The most connections of one worker.
-        var connectionsPerWorker: Int
+        /// The connections of the whole process. The kernel spreads clients by hash, so that one worker may have all.
+        let process: ProcessConnections
         /// Bytes that one connection may move before others have their turn.
         var turnBytes = 1 << 18
         /// By this a byte that is spliced is cheaper than one that is copied: so many more of them make a turn.
         var spliceAdvantage = 4
         /// The worker's read buffer.
         var bufferBytes = 1 << 16
+        /// The most pipes that are open at once: each takes two descriptors, and up to `pipeBytes` of kernel memory while a
+        /// reader is slow.
+        var pipes = 128
         /// What a splice pipe should hold.
         var pipeBytes = 1 << 20
         /// Full buffers in a row after which a flow moves to splice.
@@ -58,10 +61,10 @@ struct RelayLoop: ~Copyable {
     /// A backend that is in a pool or has connections here.
     struct Backend {
         var endpoint: BackendEndpoint
-        let row: CounterRows.Row
+        var row: CounterRows.Row
         /// Dials and connections of this worker.
         var connectionCount = 0
-        /// How many pools have it.
+        /// Whether a pool has it.
         var isListed = true
         /// When this worker last told the control plane of a failure, so that a flood of them is one message.
         var lastEvidenceAt: UInt64 = 0
@@ -104,10 +107,10 @@ struct RelayLoop: ~Copyable {
         self.epoll = epoll
         eventBuffer = Epoll.EventBuffer(capacity: 512)
         now = MonotonicClock.nanoseconds()
-        let capacity = min(max(limits.connectionsPerWorker, 16), EventToken.slotLimit)
+        let capacity = min(max(limits.process.limit, 16), EventToken.slotLimit)
         table = ConnectionTable(capacity: capacity)
         timers = TimerWheel(capacity: capacity, now: now)
-        pipes = PipePool(pipeBytes: limits.pipeBytes, idleLimit: 16)
+        pipes = PipePool(pipeBytes: limits.pipeBytes, openLimit: limits.pipes, idleLimit: 16)
         buffer = .allocate(byteCount: limits.bufferBytes, alignment: 4096)
         runQueue.reserveCapacity(256)
         runningQueue.reserveCapacity(256)

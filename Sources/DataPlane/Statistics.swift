@@ -99,6 +99,25 @@ final class BackendStatistics: Sendable {
     }
 }
 
+/// The connections of all frontends and workers together, and how many there may be.
+final class ProcessConnections: Sendable {
+    /// The most at once. Connections taken over from another process are never refused.
+    let limit: Int
+    let open = Atomic<Int>(0)
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Counts one more, unless there are `limit` already.
+    func admit() -> Bool {
+        if open.add(1, ordering: .relaxed).newValue <= limit { return true }
+        release()
+        return false
+    }
+
+    /// Counts one less.
+    func release() { open.subtract(1, ordering: .relaxed) }
+}
+
 /// What all workers share of one frontend.
 final class FrontendShared: Sendable {
     let name: String

@@ -9,7 +9,6 @@ enum AddressText {
 
     /// Reads an address with a port.
     static func parse(_ text: String) throws(Mistake) -> SocketAddress {
-        // A unix path would come back from no other branch; the length bound is generous for any IPv6 text.
         guard text.utf8.count <= 300 else { throw Mistake(message: "is too long for an address") }
         if let address = SocketAddress(text), isPlain(text) { return address }
         throw Mistake(message: reason(text))

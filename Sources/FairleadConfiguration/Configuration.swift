@@ -4,7 +4,7 @@ package import SystemIO
 ///
 /// Every field has a value: what the file left out has its default, an optional part that is not configured is nil.
 /// `ConfigurationLoader` makes one from YAML; code that embeds Fairlead makes one with the initializers, whose defaults
-/// are those of the file. Immutable in use; a reload makes another.
+/// are those of the file and which check nothing. A reload makes another.
 package struct Configuration: Sendable, Equatable {
     /// The addresses that clients connect to, each with its backends. 1 to 64.
     package var frontends: [Frontend]

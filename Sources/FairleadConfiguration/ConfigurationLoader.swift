@@ -1,4 +1,3 @@
-import Glibc
 import SystemIO
 
 /// Reads `fairlead.dev/v1alpha1` files.
@@ -15,13 +14,14 @@ package enum ConfigurationLoader {
     /// - Parameters:
     ///   - path: The file. Its folder is where relative paths in it begin.
     ///   - checkingFiles: Whether the files that it names must be readable.
+    /// - Returns: The configuration, complete and valid.
     /// - Throws: Every fault of the file, or one without field when it cannot be read at all.
     package static func load(path: String, checkingFiles: Bool = true) throws(ConfigurationFaults) -> Configuration {
         let bytes: [UInt8]
         do throws(Errno) {
             bytes = try File.read(path, limit: sizeLimit)
         } catch {
-            let reason = error.rawValue == EFBIG ? tooLarge : "cannot be read: \(error)"
+            let reason = error == .fileTooLarge ? tooLarge : "cannot be read: \(error)"
             throw .init(path: path, faults: [.init(fieldPath: "", line: 1, column: 1, message: reason)])
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -38,6 +38,7 @@ package enum ConfigurationLoader {
     ///   - text: YAML, at most `sizeLimit` bytes.
     ///   - path: Where the text comes from: for messages, and for relative paths in it.
     ///   - checkingFiles: Whether the files that it names must be readable. Without it nothing blocks.
+    /// - Returns: The configuration, complete and valid.
     /// - Throws: Every fault of the text.
     package static func parse(
         text: String, path: String, checkingFiles: Bool = true
@@ -51,12 +52,13 @@ package enum ConfigurationLoader {
         }
         let files = FileReferences(configurationFile: path)
         var fields = Fields(document.root, path: "", document: document, files: files, findings: findings)
-        let configuration = Wire.configuration(&fields)
+        var configuration = Wire.configuration(&fields)
         fields.finish()
         document.reportUnseenDuplicates(findings)
         Validation(configuration: configuration, findings: findings).run()
         if checkingFiles { files.check(findings) }
         if let faults = findings.faults(in: path) { throw faults }
+        if configuration.etcd?.members.isEmpty == true { configuration.etcd = nil }
         return configuration
     }
 

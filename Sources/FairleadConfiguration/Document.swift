@@ -8,10 +8,6 @@ struct Document {
     let renamedKeys: [Position: String]
     private let source: SourceText
 
-    /// The most aliases (`*name`) in a file. Each doubles the tree at most, but only in nested use; with so few of them the
-    /// tree stays small however they are nested.
-    static let aliasLimit = 32
-
     /// How many duplicate keys are named one by one.
     private static let renameLimit = 16
 
@@ -25,24 +21,27 @@ struct Document {
             findings.report("", at: position, "a control character (U+\(code)); the file must be UTF-8 text")
             return nil
         }
-        guard source.aliasBound <= aliasLimit else {
-            findings.report("", at: .start, "more than \(aliasLimit) aliases (*name); write the values out")
+        // The parser would put what an alias stands for into the tree, and hash it as a whole where it is a key: a few
+        // dozen aliases of aliases last for ever. It must not see one; `Alias.restored` brings them back as themselves.
+        guard let hidden = source.unusedPrivateCharacter else {
+            findings.report("", at: .start, "has every character of the private use area; the file must be text")
             return nil
         }
+        source.hideAliases(behind: hidden)
         var renamed: [Position: String] = [:]
         while true {
             do {
-                return try compose(source, renamed: renamed, findings: findings)
+                return try compose(source, hidden: hidden, renamed: renamed, findings: findings)
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
                 let position = source.clamped(line: context.mark.line, column: context.mark.column)
                 guard let key = keys.first, renamed.count < renameLimit,
                     source.rename(key, at: position, number: renamed.count)
                 else {
-                    let names = keys.prefix(3).map(Fields.quoted).joined(separator: ", ")
+                    let names = keys.prefix(3).map { Fields.quoted(Alias.restored($0, hidden)) }.joined(separator: ", ")
                     findings.report("", at: position, "\(names) is written more than once; remove all but one")
                     return nil
                 }
-                renamed[position] = key
+                renamed[position] = Alias.restored(key, hidden)
             } catch {
                 report(error, source, findings)
                 return nil
@@ -64,7 +63,7 @@ struct Document {
     }
 
     private static func compose(
-        _ source: SourceText, renamed: [Position: String], findings: Findings
+        _ source: SourceText, hidden: Unicode.Scalar, renamed: [Position: String], findings: Findings
     ) throws -> Document? {
         // The basic resolver leaves every plain scalar a text: what `5`, `yes` or `~` is, its field decides.
         let parser = try Parser(yaml: source.string, resolver: .basic, encoding: .utf8)
@@ -72,7 +71,7 @@ struct Document {
             findings.report("", at: .start, "the file is empty; begin with \"apiVersion: \(Wire.apiVersion)\"")
             return nil
         }
-        let document = Document(root: root, renamedKeys: renamed, source: source)
+        let document = Document(root: Alias.restored(root, hidden), renamedKeys: renamed, source: source)
         if let second = try parser.nextRoot() {
             let message =
                 "a second document begins here; a file holds one configuration, put all frontends into one list"
@@ -111,7 +110,7 @@ struct Document {
         }
         if problem.contains("could not find expected ':'") { return "; a field is written as \"name: value\"" }
         if problem.contains("did not find expected ',' or") { return "; a bracket or comma is missing" }
-        if problem.contains("undefined alias") { return "; a text that begins with * needs quotes" }
+        if problem.contains("expected alphabetic or numeric") { return "; a text that begins with * or & needs quotes" }
         return ""
     }
 }

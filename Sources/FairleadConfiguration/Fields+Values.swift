@@ -68,9 +68,7 @@ extension Fields {
         return number
     }
 
-    /// A duration with its unit.
-    ///
-    /// - Parameter wholeSeconds: Whether the system takes nothing finer.
+    /// A duration with its unit. With `wholeSeconds` the system takes nothing finer, else nothing finer than 1 ms.
     mutating func duration(
         _ name: String, default value: Duration, in range: ClosedRange<Duration>, wholeSeconds: Bool = false
     ) -> Duration {
@@ -128,9 +126,8 @@ extension Fields {
         return value
     }
 
-    /// An address with a port, or nil when it is absent or empty.
-    ///
-    /// - Parameter allowingPortZero: Whether the system may choose the port: to listen, not to connect.
+    /// An address with a port, or nil when it is absent or empty. With port 0 the system chooses the port, which is
+    /// something to listen on, not to connect to.
     mutating func address(_ name: String, allowingPortZero: Bool) -> SocketAddress? {
         guard let text = optionalText(name) else { return nil }
         return address(text, at: fieldPath(name), allowingPortZero: allowingPortZero)

@@ -15,9 +15,8 @@ struct Fields {
     private var taken: [String] = []
     private var missing: [(name: String, hint: String)] = []
 
-    /// Lists what a mapping has and reports what it has twice.
-    ///
-    /// - Parameter node: The mapping, or nil when the file leaves it out; then every field has its default.
+    /// Lists what a mapping has and reports what it has twice. Without node, as where the file leaves the mapping out,
+    /// every field has its default.
     init(_ node: Node?, path: String, document: Document, files: FileReferences, findings: Findings) {
         self.path = path
         self.document = document
@@ -104,7 +103,8 @@ struct Fields {
         case .sequence: "must be \(wanted), but is a list"
         case .scalar(let scalar) where scalar.string.isEmpty: "must be \(wanted), but is empty"
         case .scalar(let scalar): "must be \(wanted), but is \(quoted(scalar.string))"
-        case .alias: "must be \(wanted), but is an alias"
+        case .alias(let alias):
+            "must be \(wanted), but is the alias \(quoted("*" + alias.anchor.rawValue)); write it out"
         }
     }
 

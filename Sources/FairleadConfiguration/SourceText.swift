@@ -74,18 +74,20 @@ extension SourceText {
         return nil
     }
 
-    /// How many aliases (`*name`) there are at most. Texts that only look like one count; whole-line comments do not.
-    var aliasBound: Int {
-        var count = 0
-        for line in lineStarts.indices {
-            let end = line + 1 < lineStarts.count ? lineStarts[line + 1] : scalars.count
-            let content = scalars[lineStarts[line]..<end].drop { $0 == " " || $0 == "\t" }
-            if content.first == "#" { continue }
-            for index in content.indices.dropLast() where content[index] == "*" {
-                count += content[index + 1].properties.isWhitespace ? 0 : 1
+    /// A character from the private use area that the text does not have.
+    var unusedPrivateCharacter: Unicode.Scalar? {
+        let used = Set(scalars.filter { (0xE100...0xF8FF).contains($0.value) })
+        return (UInt32(0xE100)...0xF8FF).lazy.compactMap(Unicode.Scalar.init).first { !used.contains($0) }
+    }
+
+    /// Puts `replacement` in the place of each asterisk that could begin an alias (`*name`).
+    mutating func hideAliases(behind replacement: Unicode.Scalar) {
+        for index in scalars.indices.dropLast() where scalars[index] == "*" {
+            switch scalars[index + 1] {
+            case "a"..."z", "A"..."Z", "0"..."9", "-", "_": scalars[index] = replacement
+            default: continue
             }
         }
-        return count
     }
 }
 

@@ -80,7 +80,8 @@ struct Validation {
                 findings.report("\(path).address", "\(backend.address) is every local address; give the backend's own")
             }
         }
-        if let member = backend.etcdMember, let etcd = configuration.etcd, areSound("\(path).etcdMember"),
+        if let member = backend.etcdMember, let etcd = configuration.etcd, !etcd.members.isEmpty,
+            areSound("\(path).etcdMember"),
             !etcd.members.contains(where: { $0.name == member })
         {
             let names = etcd.members.map(\.name)

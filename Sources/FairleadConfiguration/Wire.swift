@@ -18,7 +18,7 @@ enum Wire {
     /// The path of a unix socket must fit into sockaddr_un (unix(7)).
     static let socketPathLimit = 107
 
-    /// Decodes the root.
+    /// Decodes the root. `etcd` is never nil yet: also an etcd without members may have faults.
     static func configuration(_ fields: inout Fields) -> Configuration {
         marker(&fields, "apiVersion", apiVersion)
         marker(&fields, "kind", kind)
@@ -47,16 +47,15 @@ enum Wire {
             fields.fieldPath(name), "\(Fields.quoted(value)) is not known; this Fairlead reads \(wanted)")
     }
 
-    private static func etcd(_ fields: inout Fields) -> Configuration.Etcd? {
+    private static func etcd(_ fields: inout Fields) -> Configuration.Etcd {
         let defaults = Configuration.Etcd(members: [])
-        let etcd = Configuration.Etcd(
+        return Configuration.Etcd(
             topology: fields.choice("topology", default: defaults.topology),
             members: fields.list("members", atMost: memberLimit, etcdMember),
             interval: fields.duration(
                 "interval", default: defaults.interval, in: .milliseconds(100) ... .seconds(3_600)),
             timeout: fields.duration("timeout", default: defaults.timeout, in: .milliseconds(10) ... .seconds(300)),
             tls: fields.section("tls") { clientTLS(&$0, allowingInsecure: false) })
-        return etcd.members.isEmpty ? nil : etcd
     }
 
     private static func etcdMember(_ fields: inout Fields) -> Configuration.EtcdMember {
@@ -105,9 +104,7 @@ enum Wire {
             connections: fields.flag("connections", default: defaults.connections))
     }
 
-    /// How a server is verified.
-    ///
-    /// - Parameter allowingInsecure: Whether the part has `insecureSkipVerify`.
+    /// How a server is verified. Where `allowingInsecure` is false, `insecureSkipVerify` is an unknown field.
     static func clientTLS(_ fields: inout Fields, allowingInsecure: Bool) -> Configuration.ClientTLS {
         let tls = Configuration.ClientTLS(
             caFile: fields.file("caFile", .certificates),

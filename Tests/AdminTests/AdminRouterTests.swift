@@ -64,7 +64,8 @@ struct AdminRouterTests {
         }
     }
 
-    @Test(arguments: ["POST", "PUT", "DELETE", "PATCH"], ["/v1/status", "/nowhere", "/v1/frontends/f/backends/b:drain"])
+    @Test(
+        arguments: ["POST", "PUT", "DELETE", "PATCH"], ["/v1/status", "/nowhere", "/v1/frontends/f/backends/b:drain"])
     func nothingIsWrittenOverTCP(method: String, target: String) async {
         let response = await respond(method, target)
         #expect(response.status == 403)
@@ -103,7 +104,9 @@ struct AdminRouterTests {
         #expect(source.writes.isEmpty)
     }
 
-    @Test(arguments: ["", "50", "{}", #"{"weight": -1}"#, #"{"weight": 257}"#, #"{"weight": "50"}"#, #"{"weight": 1.5}"#])
+    @Test(arguments: [
+        "", "50", "{}", #"{"weight": -1}"#, #"{"weight": 257}"#, #"{"weight": "50"}"#, #"{"weight": 1.5}"#,
+    ])
     func aWeightOutOfRangeIsRefused(body: String) async {
         let target = "/v1/frontends/kube-apiserver/backends/master-1:weight"
         let response = await respond("POST", target, body: body, user: 0, over: .unix)
@@ -118,7 +121,8 @@ struct AdminRouterTests {
         let backend = await respond("POST", "/v1/frontends/kube-apiserver/backends/m:drain", user: 0, over: .unix)
         #expect(backend.status == 404 && backend.text.contains("master-1, master-2"))
         let conflict = await respond(
-            "POST", "/v1/frontends/kube-apiserver/backends/master-2:weight", body: #"{"weight":1}"#, user: 0, over: .unix)
+            "POST", "/v1/frontends/kube-apiserver/backends/master-2:weight", body: #"{"weight":1}"#, user: 0,
+            over: .unix)
         #expect(conflict.status == 409 && conflict.text.contains("drained"))
     }
 
@@ -142,7 +146,8 @@ struct AdminRouterTests {
     @Test func oddPathsNeverWriteAndNeverTrap() async {
         var random = SplitMix(state: 2026)
         let pieces = [
-            "/", "//", "v1", "frontends", "backends", ":drain", ":", "%", "%2", "%zz", "%00", "%ff", "%2f", "..", "?", "#",
+            "/", "//", "v1", "frontends", "backends", ":drain", ":", "%", "%2", "%zz", "%00", "%ff", "%2f", "..", "?",
+            "#",
             "livez", "é", "\u{0}", "\r\n", "master-1", "kube-apiserver", String(repeating: "a", count: 5000), ":weight",
         ]
         for _ in 0..<5000 {

@@ -31,7 +31,8 @@ enum Samples {
                     BackendStatus(
                         name: "master-2", address: "10.0.0.12:6443", state: .draining, reason: "/readyz answers 500",
                         since: Timestamp("2026-03-01T13:12:00Z")!, administrative: .drained, weight: 50,
-                        effectiveWeight: 0, connections: BackendStatus.Connections(
+                        effectiveWeight: 0,
+                        connections: BackendStatus.Connections(
                             active: 2, total: 334, dialFailures: 3, reset: 2),
                         probe: BackendStatus.Probe(
                             at: now, latencySeconds: 1.25, status: 500, error: "HTTP 500",
@@ -42,7 +43,8 @@ enum Samples {
             topology: "stacked", quorum: true, leader: "master-1", term: 9, leaderChanges: 1,
             members: [
                 EtcdStatus.Member(
-                    name: "master-1", url: "https://10.0.0.11:2379", id: "8e9e05c52164694d", healthy: true, leader: true,
+                    name: "master-1", url: "https://10.0.0.11:2379", id: "8e9e05c52164694d", healthy: true,
+                    leader: true,
                     learner: false, version: "3.4.23", databaseBytes: 25_165_824, raftIndex: 77, raftLag: 0,
                     latencySeconds: 0.002),
                 EtcdStatus.Member(
@@ -52,7 +54,8 @@ enum Samples {
             ]),
         leases: [
             LeaseStatus(
-                name: "kube-scheduler", holder: "master-1_x", state: "held", renewedAgoSeconds: 1.5, durationSeconds: 15,
+                name: "kube-scheduler", holder: "master-1_x", state: "held", renewedAgoSeconds: 1.5,
+                durationSeconds: 15,
                 transitions: 3)
         ])
 

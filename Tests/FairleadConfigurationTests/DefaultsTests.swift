@@ -138,15 +138,19 @@ import Testing
         #expect(frontend.connect.firstByte == .milliseconds(300))
     }
 
+    @Test func `discovery alone is enough, without a backend to begin with`() throws {
+        let added = "- {name: b, listen: [\"[::]:1\"], discovery: {kubernetes: {kubeconfig: /k}}}\n"
+        #expect(try parse(minimal + added).frontends[1].backends.isEmpty)
+    }
+
     @Test func `a part whose fields are all commented out is absent`() throws {
         let text = minimal + "  health:\n    # rise: 5\n  discovery: ~\nleases: null\nworkers:\n"
         #expect(try parse(text) == parse(minimal))
     }
 
-    @Test func `an alias stands for its anchor`() throws {
-        let text = minimal.replacing("[\"127.0.0.1:6443\"]", with: "&here [\"127.0.0.1:6443\"]")
-        #expect(try parse(text) == parse(minimal))
-        let two = minimal + "  health: {tls: &tls {caFile: a}}\netcd: {tls: *tls}\n"
-        #expect(try parse(two).frontends[0].health.tls.caFile == "/etc/fairlead/a")
+    @Test func `an asterisk in a text is one`() throws {
+        let text = minimal + "stateDirectory: /a*b/*c\n  \nadmin: {socket: \"/run/*x\"}\n"
+        #expect(try parse(text).stateDirectory == "/a*b/*c")
+        #expect(try parse(text).admin.socket == "/run/*x")
     }
 }

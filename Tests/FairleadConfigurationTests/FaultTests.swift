@@ -212,6 +212,8 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         Mistake("  health: {protocol: http, tokenFile: t}", "8:39 frontends[0].health.tokenFile", "in the clear"),
         Mistake("  health: {path: readyz}", "8:18 frontends[0].health.path", "begins with /"),
         Mistake("  health: {livenessPath: \"/a b\"}", "8:26 frontends[0].health.livenessPath", "no spaces"),
+        Mistake("etcd: {tls: {keyFile: a}}", "8:23 etcd.tls.keyFile", "needs certFile"),
+        Mistake("etcd: {tls: {certFile: a, keyfile: b}}", "8:27 etcd.tls.keyfile", "did you mean \"keyFile\"?"),
         Mistake(
             "etcd: {tls: {certFile: a}, members: [{name: m, url: \"https://10.0.0.1\"}]}", "8:24 etcd.tls.certFile",
             "needs keyFile"),

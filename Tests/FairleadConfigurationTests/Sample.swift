@@ -1,5 +1,4 @@
 import FairleadConfiguration
-import Glibc
 
 /// The least that is a configuration; tests add lines to its end, which are line 8 and on.
 let minimal = """

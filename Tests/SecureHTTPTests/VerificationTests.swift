@@ -174,7 +174,8 @@ struct TLSFileTests {
         #expect(reason(TLSClientOptions(caFile: empty)).contains("empty: holds no certificate"))
         #expect(reason(TLSClientOptions(caFile: damaged)).contains("certificate 1 is damaged"))
         #expect(reason(TLSClientOptions(certFile: pair.certFile, keyFile: empty)).contains("holds no private key"))
-        #expect(reason(TLSClientOptions(certFile: pair.certFile, keyFile: encrypted)).contains("private key is encrypted"))
+        #expect(
+            reason(TLSClientOptions(certFile: pair.certFile, keyFile: encrypted)).contains("private key is encrypted"))
         #expect(reason(TLSClientOptions(certFile: pair.certFile)).contains("holds no private key"))
         #expect(
             reason(TLSClientOptions(certFile: pair.certFile, keyFile: other.keyFile)).contains("does not belong"))

@@ -15,7 +15,7 @@ extension FrontendController {
     /// Plans what to do next about a backend, in place of what was planned before.
     func plan(_ watch: BackendWatch) {
         guard isRunning else { return }
-        let due = nextDue(watch)
+        let due = nextDue(watch, at: clock.now())
         guard due != watch.plannedAt || watch.pacer == nil else { return }
         cancel(watch.pacer)
         watch.pacer = nil
@@ -29,8 +29,8 @@ extension FrontendController {
     }
 
     /// When to look at a backend again; nil: when one of its rounds ends.
-    private func nextDue(_ watch: BackendWatch) -> Instant? {
-        guard let lastStart = watch.lastStart else { return clock.now() }
+    private func nextDue(_ watch: BackendWatch, at now: Instant) -> Instant? {
+        guard let lastStart = watch.lastStart else { return now }
         if watch.rounds.count >= roundLimit { return nil }
         // News is looked into at once, but a flood of it must not become a flood of probes.
         if watch.wantsProbeNow { return lastStart + policy.suspectInterval / 2 }
@@ -48,7 +48,7 @@ extension FrontendController {
             watch.health.raiseDoubt()
             askLiveness(watch, round: number)
         }
-        if let due = nextDue(watch), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
+        if let due = nextDue(watch, at: now), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
             beginRound(watch, at: now)
         }
         plan(watch)

@@ -33,6 +33,9 @@ final class Backend: Sendable {
         }
     }
 
+    /// The listening socket.
+    var listenerDescriptor: BorrowedDescriptor { listener.withLock { $0 ?? -1 } }
+
     /// Takes the next connection.
     func accept() async throws -> Peer {
         var peer: Peer?

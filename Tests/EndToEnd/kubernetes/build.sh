@@ -11,7 +11,8 @@
 # The first run takes about six minutes on two cores; later runs return at once. The cache is keyed by the version of
 # the source package and is complete when FOLDER/complete exists; remove the folder to build again.
 
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "${BASH_SOURCE[0]}:$LINENO: \"$BASH_COMMAND\" failed" >&2' ERR
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=packages.sh
@@ -24,9 +25,10 @@ started=$SECONDS
 
 say() { echo "[kubernetes +$((SECONDS - started))s] $*"; }
 
-# The version that apt would fetch, or nothing when no source entry is configured.
+# The version that apt would fetch, or nothing when no source entry is configured (apt-cache fails then).
 source_version() {
-  apt-cache showsrc --only-source kubernetes 2>/dev/null | sed -n 's/^Version: //p' | sort --version-sort | tail -n 1
+  { apt-cache showsrc --only-source kubernetes 2>/dev/null || true; } |
+    sed -n 's/^Version: //p' | sort --version-sort | tail -n 1
 }
 
 # Adds a deb-src entry for the mirror that the machine uses already, in a file of its own.
@@ -133,7 +135,7 @@ fi
 for command in "${commands[@]}"; do
   install -m 0755 "$folder/source/_output/bin/$command" "$folder/bin/$command"
 done
-rm -rf "$folder/download" "$folder/source/_output"
+rm -rf "$folder/download" "$folder/source/_output" "$folder"/*.orig.tar.*
 touch "$folder/complete"
 say "done: $("$folder/bin/kube-apiserver" --version)"
 echo "$folder"

@@ -1,0 +1,91 @@
+import DataPlane
+import SystemIO
+import Testing
+
+extension DataPlaneSuite {
+    @Suite struct HalfCloseTests {
+        @Test func answerArrivesAfterTheClientHasEnded() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            try await client.send("request")
+            client.finishSending()
+            #expect(try await server.receiveToEnd() == Array("request".utf8))
+            try await server.send("answer")
+            #expect(try await client.receiveText(6) == "answer")
+            try await server.send("more")
+            server.close()
+            #expect(try await client.receiveToEnd() == Array("more".utf8))
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 0)
+        }
+
+        @Test func uploadGoesOnAfterTheBackendHasEnded() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            server.finishSending()
+            #expect(try await client.receiveToEnd().isEmpty)
+            try await client.send("still here")
+            #expect(try await server.receiveText(10) == "still here")
+            client.close()
+            #expect(try await server.receiveToEnd().isEmpty)
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 0)
+        }
+
+        @Test func dataAndEndInOneSegmentBothArrive() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            for _ in 0..<100 {
+                let (client, server) = try await relay.pair(backend)
+                try await client.send("last words")
+                client.finishSending()
+                #expect(try await server.receiveToEnd() == Array("last words".utf8))
+                try await server.send("bye")
+                server.close()
+                #expect(try await client.receiveToEnd() == Array("bye".utf8))
+            }
+            try await relay.becomesIdle()
+        }
+
+        @Test func halfClosedConnectionWithoutTrafficIsReset() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend]) { $0.connection.halfCloseTimeout = .milliseconds(100) }
+            let (client, server) = try await relay.pair(backend)
+            client.finishSending()
+            #expect(try await server.endsInReset() == false)  // the end of the stream, carried across
+            #expect(try await client.endsInReset())
+            try await until("the server is reset") { (try? server.sendWithoutWaiting([1])) == nil }
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 1)
+            #expect(try relay.counters(backend).resets == 1)
+        }
+
+        @Test func trafficKeepsAHalfClosedConnection() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend]) { $0.connection.halfCloseTimeout = .milliseconds(200) }
+            let (client, server) = try await relay.pair(backend)
+            client.finishSending()
+            let start = MonotonicClock.nanoseconds()
+            // Four times the timeout, with a byte now and then.
+            while MonotonicClock.nanoseconds() - start < 800_000_000 {
+                try await server.send("x")
+                #expect(try await client.receiveText(1) == "x")
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            server.close()
+            #expect(try await client.receiveToEnd().isEmpty)
+            try await relay.becomesIdle()
+        }
+
+        @Test func idleTimeoutEndsASilentConnectionOnly() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend]) { $0.connection.idleTimeout = .milliseconds(150) }
+            let (client, server) = try await relay.pair(backend)
+            #expect(try await client.endsInReset())
+            #expect(try await server.endsInReset())
+            try await relay.becomesIdle()
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import DataPlane
+import SystemIO
+import Testing
+
+extension DataPlaneSuite {
+    /// Ends that are not orderly, of one connection and of all connections of a backend.
+    @Suite struct ResetTests {
+        @Test func backendsResetReachesTheClient() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            server.reset()
+            #expect(try await client.endsInReset())
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 1)
+            #expect(try relay.counters(backend).resets == 1)
+        }
+
+        @Test func clientsResetReachesTheBackend() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            client.reset()
+            #expect(try await server.endsInReset())
+            try await relay.becomesIdle()
+        }
+
+        @Test(arguments: [true, false]) func resetInTheMiddleOfATransfer(byClient: Bool) async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            let block = [UInt8](repeating: 7, count: 100_000)
+            // Both directions are full: neither end reads.
+            for peer in [client, server] {
+                var refusals = 0
+                while refusals < 20 {
+                    refusals = try peer.sendWithoutWaiting(block) == 0 ? refusals + 1 : 0
+                    if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
+                }
+            }
+            if byClient {
+                client.reset()
+                #expect(try await server.endsInReset())
+            } else {
+                server.reset()
+                #expect(try await client.endsInReset())
+            }
+            try await relay.becomesIdle()
+        }
+
+        @Test func clientsResetIsNoticedWhileTheBackendReadsNothing() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            let block = [UInt8](repeating: 7, count: 100_000)
+            var refusals = 0
+            while refusals < 20 {
+                refusals = try client.sendWithoutWaiting(block) == 0 ? refusals + 1 : 0
+                if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
+            }
+            client.reset()
+            try await relay.becomesIdle()
+            #expect(try await server.endsInReset())
+        }
+
+        @Test func answerThatComesBeforeAResetIsDeliveredToASlowClient() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let small: [SocketOption] = [.receiveBuffer(bytes: 4096)]
+            let (client, server) = try await relay.pair(backend, options: small)
+            // More than the client's socket takes: the rest waits in the relay.
+            let answer = Array(repeating: UInt8(ascii: "a"), count: 60_000)
+            try await server.send(answer)
+            try await until("the relay has it") { try relay.counters(backend).bytesReceived == 60_001 }
+            try await client.send("body that nobody wants")
+            try await until("the backend has it") { try relay.counters(backend).bytesSent >= 22 }
+            _ = try await server.receive(22)
+            server.finishSending()
+            try await client.send("more")
+            #expect(try await client.receive(60_000) == answer)
+            server.close()
+            client.close()
+            try await relay.becomesIdle()
+        }
+
+        @Test func deadBackendsConnectionsAreResetAndThoseThatDialMoveOn() async throws {
+            let (dead, other) = (try Backend(id: 1), try Backend(id: 2))
+            let relay = try Relay(workers: 2, backends: [dead])
+            var established: [(client: Peer, server: Peer)] = []
+            for _ in 0..<6 { established.append(try await relay.pair(dead)) }
+            let dialing = try await relay.connect()
+            try await dialing.send(Hello.recorded)
+            let abandoned = try await dead.accept()
+            _ = try await abandoned.receive(Hello.recorded.count)
+
+            relay.publish([dead, other], [dead.member(.down), other.member()])
+            relay.plane.resetConnections(of: dead.id, over: .milliseconds(50))
+            for pair in established {
+                #expect(try await pair.client.endsInReset())
+                #expect(try await pair.server.endsInReset())
+            }
+            #expect(try await abandoned.endsInReset())
+            let server = try await other.accept()
+            #expect(try await server.receive(Hello.recorded.count) == Hello.recorded)
+            try await server.send("moved")
+            #expect(try await dialing.receiveText(5) == "moved")
+            #expect(relay.events.failures(of: dead).contains(.declaredDead))
+            #expect(try relay.counters(dead).resets == 6)
+            #expect(try relay.counters(dead).active == 0)
+            #expect(try relay.counters(other).active == 1)
+        }
+
+        @Test func stopResetsEverything() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(workers: 2, backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            relay.plane.stop()
+            #expect(try await client.endsInReset())
+            #expect(try await server.endsInReset())
+            #expect(throws: PeerError.self) { try Peer.begin(to: relay.address).sendWithoutWaiting([1]) }
+        }
+    }
+}
