@@ -156,7 +156,7 @@ import Testing
             #expect(try await refused.end() == .reset)
             let frontend = "frontend=\"\(name)\""
             #expect(try await fairlead.metric("fairlead_frontend_connections_refused_total", frontend) == 1)
-            #expect(admitted.allSatisfy(\.isQuiet))
+            #expect(admitted.allSatisfy { $0.isQuiet })
             // Room is made by one that leaves.
             admitted[0].close()
             try await fairlead.wait(for: "room") { status in
