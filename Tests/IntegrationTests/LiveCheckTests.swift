@@ -50,7 +50,7 @@ import Testing
         let server = try APIServer("a", tls: other.server())
         let result = try await check(pki, [server.backend])
         #expect(result.exitCode == 1)
-        #expect(result.output.contains("unknown authority (another CA)"), "\(result.output)")
+        #expect(result.output.contains("unknown authority (CN=another CA)"), "\(result.output)")
     }
 
     @Test func `one that is not ready, one that does not tell, one that is not there`() async throws {

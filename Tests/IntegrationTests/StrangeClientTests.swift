@@ -5,27 +5,25 @@ import Testing
 
 /// Clients that mean ill or are broken: a bounded reaction, a counter, and a daemon that serves on.
 @Suite(.fewAtATime) struct StrangeClientTests {
-    private static let prompt = ["connection: {firstByteTimeout: 1s}", "connect: {firstByte: 500ms}"]
-
-    /// A balancer in front of one API server, with a client timer that a test can wait for.
-    private func serve(
-        _ pki: ThrowAwayPKI, settings: [String] = prompt
-    ) async throws -> (fairlead: RunningFairlead, server: APIServer) {
-        let server = try APIServer("a", tls: pki.server())
-        let fairlead = try await RunningFairlead.serving(
-            ConfigurationText(.init(caFile: pki.caFile, settings: settings, [server.backend])))
-        return (fairlead, server)
+    /// A balancer with a patient frontend and one that gives its clients a second, in front of the same server.
+    private func serve(_ pki: ThrowAwayPKI, _ server: APIServer) async throws -> RunningFairlead {
+        try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(caFile: pki.caFile, [server.backend]),
+                .init(
+                    name: "prompt", caFile: pki.caFile,
+                    settings: ["connection: {firstByteTimeout: 1s}", "connect: {firstByte: 500ms}"], [server.backend])))
     }
 
     private func staysWell(_ fairlead: RunningFairlead, _ pki: ThrowAwayPKI) async throws {
-        try await fairlead.wait(for: "no connection to be left") { $0.frontends[0].connections.active == 0 }
+        try await fairlead.wait(for: "no connection to be left") { $0.frontends.allSatisfy { $0.connections.active == 0 } }
         #expect(try await fairlead.client(pki).ask(5) == ["a": 5])
         #expect(try await fairlead.admin("GET", "/livez").status == 200)
         #expect(try await fairlead.backend("a").state == "up")
     }
 
-    /// A whole ClientHello of TLS 1.3, as OpenSSL sends it.
-    private func clientHello(_ pki: ThrowAwayPKI) async throws -> [UInt8] {
+    /// A whole ClientHello of TLS 1.3, as small as they get.
+    private func clientHello() -> [UInt8] {
         var random = SeededGenerator(seed: 8446)
         let extensions: [UInt8] = [
             0x00, 0x2b, 0x00, 0x03, 0x02, 0x03, 0x04,  // supported_versions: TLS 1.3
@@ -39,22 +37,26 @@ import Testing
 
     @Test func `one that says nothing is reset after the timer`() async throws {
         let pki = try ThrowAwayPKI()
-        let (fairlead, _) = try await serve(pki)
-        let address = try await fairlead.address()
+        let server = try APIServer("a", tls: pki.server())
+        let fairlead = try await serve(pki, server)
+        let address = try await fairlead.address("prompt")
         let clients = try await connect(10, to: address)
         for client in clients { #expect(try await client.end() == .reset) }
-        #expect(try await fairlead.metric("fairlead_frontend_client_timeouts_total") == 10)
+        let counted = try await fairlead.metric("fairlead_frontend_client_timeouts_total")
+        #expect(counted == 10)
         try await staysWell(fairlead, pki)
     }
 
     @Test func `one that sends half a ClientHello is reset after the timer`() async throws {
         let pki = try ThrowAwayPKI()
-        let (fairlead, _) = try await serve(pki)
-        let hello = try await clientHello(pki)
-        let client = try await RawConnection(to: try await fairlead.address())
+        let server = try APIServer("a", tls: pki.server())
+        let fairlead = try await serve(pki, server)
+        let hello = clientHello()
+        let client = try await RawConnection(to: try await fairlead.address("prompt"))
         try await client.send(Array(hello.prefix(hello.count / 2)))
         #expect(try await client.end() == .reset)
-        #expect(try await fairlead.metric("fairlead_frontend_client_timeouts_total") == 1)
+        let counted = try await fairlead.metric("fairlead_frontend_client_timeouts_total")
+        #expect(counted == 1)
         try await staysWell(fairlead, pki)
     }
 
@@ -68,6 +70,7 @@ import Testing
         let answer = try await client.receive(12)
         #expect(String(decoding: answer, as: UTF8.self) == "HTTP/1.1 400")
         #expect(try await client.end() == .closed)
+        client.close()
         #expect(try await fairlead.metric("fairlead_frontend_not_replayable_total") == 1)
         try await fairlead.wait(for: "no connection to be left") { $0.frontends[0].connections.active == 0 }
     }

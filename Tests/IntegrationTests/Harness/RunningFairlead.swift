@@ -120,7 +120,8 @@ final class RunningFairlead: Sendable {
     func wait(
         for what: String, within patience: Duration = .seconds(30), _ condition: (StatusDocument) -> Bool
     ) async throws {
-        let isSo = try await eventually(timeout: patience) { condition(try await status()) }
+        // A daemon that is out of descriptors does not answer for a while.
+        let isSo = await eventually(timeout: patience) { (try? await status()).map(condition) ?? false }
         guard isSo else {
             let last = try await admin("GET", "/v1/status").text
             throw Unexpected("waited in vain for \(what)\n\(last)\n\(process.errors)")
