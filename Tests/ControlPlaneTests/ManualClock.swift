@@ -3,7 +3,10 @@ import Synchronization
 
 @testable import ControlPlane
 
-/// A clock that stands still until a test moves it. Everything that waits for it wakes in order, each at its own time.
+/// A clock that a test moves by hand. Everything that waits for it wakes in order, each at its own time.
+///
+/// Each reading is a nanosecond later than the one before, as with a real clock: code that expects two readings to be
+/// equal would work with a clock that stands quite still, and with no other.
 final class ManualClock: ProbeClock {
     private struct Sleeper {
         let due: Instant
@@ -18,7 +21,12 @@ final class ManualClock: ProbeClock {
 
     private let state = Mutex(State())
 
-    func now() -> Instant { state.withLock { $0.now } }
+    func now() -> Instant {
+        state.withLock { state in
+            state.now = state.now + .nanoseconds(1)
+            return state.now
+        }
+    }
 
     func wallSeconds() -> Double { Double(now().nanoseconds) / 1e9 }
 

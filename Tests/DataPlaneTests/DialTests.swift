@@ -140,7 +140,7 @@ extension DataPlaneSuite {
 
         @Test func clientIsResetAtOnceWhenThereIsNoBackend() async throws {
             let relay = try Relay()
-            #expect(try await relay.connect().endsInReset())
+            #expect(try await relay.isResetAtOnce())
             #expect(try relay.counters.unanswered == 1)
         }
 
@@ -149,7 +149,7 @@ extension DataPlaneSuite {
             let dead = try Self.refusing(id: 2)
             let relay = try Relay { $0.connect.timeout = .seconds(3600) }
             relay.publish([hole.backend, dead], [hole.backend.member(.down), dead.member(.down)])
-            #expect(try await relay.connect().endsInReset())
+            #expect(try await relay.isResetAtOnce())
             #expect(try relay.counters.unanswered == 1)
             #expect(try relay.counters(dead).dialFailures == 1)
             #expect(try relay.counters(hole.backend).dialFailures == 1)

@@ -18,6 +18,8 @@ final class BackendWatch {
     var rounds: [Int: (round: ProbeRound, tasks: [Int])] = [:]
     var roundsBegun = 0
     var lastStart: Instant?
+    /// When the first round is due: a fixed time, or it would stay ahead of the clock for ever.
+    let firstDue: Instant
     /// The jitter of the current delay, drawn once a round so that planning twice gives the same time.
     var jitter = 0.0
     /// Whether there is news that the next round should look into at once.
@@ -34,8 +36,9 @@ final class BackendWatch {
 
     init(
         _ specification: BackendSpecification, id: BackendID, health: BackendHealth, prober: any BackendProber,
-        since: Double
+        firstDue: Instant, since: Double
     ) {
+        self.firstDue = firstDue
         self.id = id
         self.specification = specification
         weight = specification.weight

@@ -1,5 +1,6 @@
 import Balancing
 import Logging
+import SecureHTTP
 import SystemIO
 
 /// The rhythm of probing.
@@ -15,7 +16,7 @@ extension FrontendController {
     /// Plans what to do next about a backend, in place of what was planned before.
     func plan(_ watch: BackendWatch) {
         guard isRunning else { return }
-        let due = nextDue(watch, at: clock.now())
+        let due = nextDue(watch)
         guard due != watch.plannedAt || watch.pacer == nil else { return }
         cancel(watch.pacer)
         watch.pacer = nil
@@ -29,8 +30,8 @@ extension FrontendController {
     }
 
     /// When to look at a backend again; nil: when one of its rounds ends.
-    private func nextDue(_ watch: BackendWatch, at now: Instant) -> Instant? {
-        guard let lastStart = watch.lastStart else { return now }
+    private func nextDue(_ watch: BackendWatch) -> Instant? {
+        guard let lastStart = watch.lastStart else { return watch.firstDue }
         if watch.rounds.count >= roundLimit { return nil }
         // News is looked into at once, but a flood of it must not become a flood of probes.
         if watch.wantsProbeNow { return lastStart + policy.suspectInterval / 2 }
@@ -48,7 +49,7 @@ extension FrontendController {
             watch.health.raiseDoubt()
             askLiveness(watch, round: number)
         }
-        if let due = nextDue(watch, at: now), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
+        if let due = nextDue(watch), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
             beginRound(watch, at: now)
         }
         plan(watch)
@@ -164,7 +165,7 @@ extension FrontendController {
         if let certificate = answer.certificate { watch.certificate = certificate }
         watch.histogram.add(seconds: round.latency.seconds)
         if let remark = answer.remark {
-            sayOnce(watch, .warning, "probes of backend \(watch.specification.name) go without a token: \(remark)")
+            sayOnce(watch, .warning, "probing backend \(watch.specification.name): \(remark)")
         }
     }
 
@@ -172,10 +173,10 @@ extension FrontendController {
         sayOnce(
             watch, .warning,
             """
-            backend \(watch.specification.name) answers \(options.path) with \(status): it is alive, but whether it is ready it \
-            tells only to known clients, so it gets fewer connections. Give the probe a client certificate \
-            (health.tls.certFile and keyFile) or a token (health.tokenFile), or let kube-apiserver answer its health \
-            paths to anybody (--anonymous-auth=true)
+            backend \(watch.specification.name) answers \(options.path) with \(status): it is alive, but it tells only \
+            known clients whether it is ready, so it gets fewer connections. Give the probe a client certificate \
+            (\(options.tls.fieldPath).certFile and keyFile) or a token (tokenFile beside it), or let kube-apiserver \
+            answer its health paths to anybody (--anonymous-auth=true)
             """)
     }
 

@@ -234,11 +234,10 @@ extension FrontendController {
     }
 
     private func makeWatch(_ specification: BackendSpecification) -> BackendWatch {
-        let id = BackendIDs.next()
+        let (id, now) = (BackendIDs.next(), clock.now())
         return BackendWatch(
-            specification, id: id,
-            health: BackendHealth(policy: policy, at: clock.now(), isPresentAtStart: !hasStarted),
-            prober: makeProber(for: specification, id: id), since: clock.wallSeconds())
+            specification, id: id, health: BackendHealth(policy: policy, at: now, isPresentAtStart: !hasStarted),
+            prober: makeProber(for: specification, id: id), firstDue: now, since: clock.wallSeconds())
     }
 
     private func makeProber(for specification: BackendSpecification, id: BackendID) -> any BackendProber {

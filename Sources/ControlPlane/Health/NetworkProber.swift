@@ -51,7 +51,7 @@ actor NetworkProber: BackendProber {
             target: question == .readiness ? options.path : options.livenessPath,
             headers: HTTPHeaders([("User-Agent", "fairlead"), ("Accept", "*/*")] + authorization))
         var answer = await answer(to: request, tls: context, deadline: deadline)
-        answer.remark = remark
+        answer.remark = remark ?? context?.reloadFailure.map { "changed files are not in use yet: \($0)" }
         return answer
     }
 
@@ -135,7 +135,7 @@ actor NetworkProber: BackendProber {
             guard let current = try token?.current() else { return ([], nil) }
             return ([("Authorization", "Bearer \(current)")], nil)
         } catch {
-            return ([], error.description)
+            return ([], "without a token, because of this: \(error)")
         }
     }
 

@@ -1,3 +1,5 @@
+import Admin
+import DataPlane
 import FairleadConfiguration
 import Logging
 import SecureHTTP
@@ -9,6 +11,7 @@ actor Demo {
     private let daemon: Daemon
     private let clients: DemoClients
     private let outage: Duration
+    private let kubeconfigFile: String
     private let startedAt = MonotonicClock.nanoseconds()
     private var states: [String: String] = [:]
 
@@ -27,10 +30,10 @@ actor Demo {
             guard let address = daemon.dataPlane.addresses(ofFrontend: Self.frontend).first else {
                 throw Errno.addressNotAvailable
             }
-            try cluster.writeKubeconfig(server: address)
+            kubeconfigFile = try cluster.writeKubeconfig(server: address)
             clients = try DemoClients(server: address, cluster: cluster)
         } catch {
-            cluster.remove()
+            await cluster.stop()
             throw error
         }
     }
@@ -80,8 +83,7 @@ actor Demo {
     /// Stops balancer and servers and removes what was written.
     func end() async {
         await daemon.stop()
-        for server in cluster.servers { server.stop() }
-        cluster.remove()
+        await cluster.stop()
     }
 
     private func introduce() async {
@@ -90,10 +92,10 @@ actor Demo {
             """
             Fairlead \(Version.current): three API servers behind one address
 
-              kubeconfig   \(cluster.kubeconfigFile)
-              try          kubectl --kubeconfig \(cluster.kubeconfigFile) version
-                           kubectl --kubeconfig \(cluster.kubeconfigFile) get --raw /readyz
-                           kubectl --kubeconfig \(cluster.kubeconfigFile) get --raw /whoami
+              kubeconfig   \(kubeconfigFile)
+              try          kubectl --kubeconfig \(kubeconfigFile) version
+                           kubectl --kubeconfig \(kubeconfigFile) get --raw /readyz
+                           kubectl --kubeconfig \(kubeconfigFile) get --raw /whoami
               admin port   \(admin)  (/, /v1/status, /metrics)
               in a shell   fairlead status --admin \(admin) --watch
 
@@ -106,11 +108,11 @@ actor Demo {
     private func takeDown(_ server: DemoAPIServer) async throws {
         _ = await clients.takeReport()
         say("\(server.name) is taken down: its connections are cut, its port is closed")
-        server.stop()
+        await server.stop()
         try await Task.sleep(for: outage)
         await report()
         say("\(server.name) comes back")
-        try server.start()
+        try await server.start()
         try await waitUntilAllUp()
         try await Task.sleep(for: outage)
         await report()

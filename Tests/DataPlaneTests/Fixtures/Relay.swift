@@ -43,6 +43,15 @@ final class Relay: Sendable {
         try await Peer.connect(to: address, from: source, options: options)
     }
 
+    /// Whether a new client is reset: while it connects, or right after.
+    func isResetAtOnce(from source: SocketAddress? = nil) async throws -> Bool {
+        do {
+            return try await connect(from: source).endsInReset()
+        } catch PeerError.failed(.connectionReset) {
+            return true
+        }
+    }
+
     /// A client and the backend's end of its connection, bound to each other by a byte each way.
     func pair(_ backend: Backend, options: [SocketOption] = []) async throws -> (client: Peer, server: Peer) {
         let client = try await connect(options: options)

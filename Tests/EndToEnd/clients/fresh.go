@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -11,20 +12,30 @@ import (
 	"k8s.io/client-go/rest"
 )
 
+// A wait longer than this says that the masters, or the machine, are still busy with their own start.
+const promptWait = 100 * time.Millisecond
+
+// freshClients are clients that do nothing but open new connections.
+type freshClients struct {
+	running sync.WaitGroup
+	// lastSlow is when a new connection last failed, or waited longer than promptWait, for its master.
+	lastSlow int64
+}
+
 // startFreshClients starts clients that each open a new connection every `interval`, with one GET on it.
 //
 // The pace does not depend on the answers: a connection that waits delays no other, so that waiting is counted as
 // often as it happens.
 func startFreshClients(
 	ctx context.Context, config *rest.Config, recorder *recorder, count int, interval time.Duration,
-) (*sync.WaitGroup, error) {
+) (*freshClients, error) {
 	target, err := newTarget(config, "h2")
 	if err != nil {
 		return nil, err
 	}
-	running := &sync.WaitGroup{}
+	clients := &freshClients{lastSlow: monotonic()}
 	for number := 0; number < count; number++ {
-		client := &freshClient{number: number, target: target, recorder: recorder}
+		client := &freshClient{number: number, target: target, recorder: recorder, lastSlow: &clients.lastSlow}
 		// client-go asks and decodes; the transport below makes each request a connection of its own.
 		plain := rest.AnonymousClientConfig(config)
 		plain.TLSClientConfig = rest.TLSClientConfig{}
@@ -34,21 +45,38 @@ func startFreshClients(
 		if err != nil {
 			return nil, err
 		}
-		running.Add(1)
+		clients.running.Add(1)
 		// Spread over the interval: twenty clients in step would be a burst, not a rate.
 		offset := interval * time.Duration(number) / time.Duration(count)
 		go func() {
-			defer running.Done()
+			defer clients.running.Done()
 			client.run(ctx, clientset, offset, interval)
 		}()
 	}
-	return running, nil
+	return clients, nil
 }
+
+// waitUntilPrompt returns once every new connection of the last second was prompt; false when the load ended before.
+func (f *freshClients) waitUntilPrompt(ctx context.Context) bool {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for monotonic()-atomic.LoadInt64(&f.lastSlow) < int64(time.Second) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}
+
+func (f *freshClients) wait() { f.running.Wait() }
 
 type freshClient struct {
 	number   int
 	target   *target
 	recorder *recorder
+	lastSlow *int64
 }
 
 func (c *freshClient) run(ctx context.Context, clientset *kubernetes.Clientset, offset, interval time.Duration) {
@@ -85,6 +113,9 @@ func (c *freshClient) RoundTrip(request *http.Request) (*http.Response, error) {
 	entry := record{Kind: "fresh", Client: c.number, Start: monotonic()}
 	defer func() {
 		entry.End = monotonic()
+		if entry.Secured == 0 || entry.Secured-entry.Start > int64(promptWait) {
+			atomic.StoreInt64(c.lastSlow, entry.End)
+		}
 		c.recorder.add(entry)
 	}()
 	connection, _, err := c.target.dial(request.Context(), &entry)

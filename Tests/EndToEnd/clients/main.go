@@ -5,7 +5,7 @@
 //
 // It stands on the client-go of the Kubernetes tree that the suite builds. Every record carries CLOCK_MONOTONIC
 // nanoseconds, which the suite shares, and is one JSON line; what the records mean is computed by the suite.
-// A line `ready` on standard output says that the load runs at its full size.
+// A line `ready` on standard output says that the load runs at its full size and is answered promptly.
 package main
 
 import (
@@ -81,10 +81,10 @@ func runLoad(ctx context.Context, config *rest.Config, output string, fresh, rat
 	if err != nil {
 		return err
 	}
-	if keptClients.waitUntilWatching(ctx) {
+	if keptClients.waitUntilWatching(ctx) && freshClients.waitUntilPrompt(ctx) {
 		fmt.Println("ready")
 	}
-	freshClients.Wait()
+	freshClients.wait()
 	keptClients.wait()
 	return recorder.close()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from .waiting import observe
 
 BEFORE_FAULT_SECONDS = 3
 AFTER_FAULT_SECONDS = 8
+# More than this before anything happened is not the balancer's doing.
+CALM_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class FaultScenario(Scenario):
         result.notes.append(f"victim {victim.name}, {len(old)} kept connections on it")
         result.notes += [f"{change.status.state}: {change.status.reason}" for change in changes if change.status.reason]
         result.notes += errors_in_words(records)
+        expect_calm_before(result, records, fault)
         result.expect(bool(old), "no kept connection was on the victim: nothing was tested")
         result.expect(bool(changes), "the balancer never said that the victim's state changed")
         for name in stage.cluster.masters:
@@ -165,6 +169,18 @@ def errors_in_words(records: Records) -> list[str]:
     return [f"{count} x {words}" for words, count in counted.most_common(8)]
 
 
+def expect_calm_before(result: Result, records: Records, fault: float) -> None:
+    """The control: without a fault nothing fails and nobody waits. Where that does not hold, nothing else counts."""
+    before = [each for each in records.fresh if fault - BEFORE_FAULT_SECONDS <= each.end < fault]
+    failed = sum(each.failed for each in before)
+    wait = max((each.wait for each in before), default=0)
+    shares = Counter(each.master for each in before)
+    spread = ", ".join(f"{count} on {master}" for master, count in sorted(shares.items()))
+    result.notes.append(f"before the fault: new connections {spread}; the longest wait {wait:.2f} s")
+    result.expect(not failed, f"{failed} new connections failed before the fault")
+    result.expect(wait <= CALM_WAIT_SECONDS, "this machine is too busy: new connections waited before the fault")
+
+
 def _shortened(error: str) -> str:
-    """An error without the port and URL in front, which differ from one to the next."""
-    return error if "://" not in error else error.split('": ', 1)[-1]
+    """An error without addresses, which differ from one to the next."""
+    return re.sub(r"(read|write) tcp \S+: ", "", error.split('": ', 1)[-1])

@@ -33,7 +33,7 @@ class Fairlead(Balancer):
             f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}}}'
             for name, master in self.cluster.masters.items()
         )
-        # slowStart is shorter than the default so that a scenario does not inherit the ramp of the one before it.
+        # slowStart is shorter than the default because its end is awaited before the next scenario.
         self.configuration.write_text(
             f"""\
 apiVersion: fairlead.dev/v1alpha1
@@ -58,7 +58,9 @@ shutdownGracePeriod: 1s
             raise OSError(f"/v1/status answers {status}")
         frontend = json.loads(body)["frontends"][0]
         return {
-            backend["name"]: BackendStatus(backend["state"], backend["reason"] or "")
+            backend["name"]: BackendStatus(
+                backend["state"], backend["reason"] or "", warming=backend["effectiveWeight"] < backend["weight"]
+            )
             for backend in frontend["backends"]
         }
 

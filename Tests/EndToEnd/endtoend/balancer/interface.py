@@ -30,6 +30,8 @@ class BackendStatus:
 
     state: str
     reason: str = ""
+    # Not yet given its whole share of new connections (slow start).
+    warming: bool = False
 
     @property
     def usable(self) -> bool:
@@ -78,12 +80,16 @@ class Balancer(ABC):
         self.process.stop(within=8)
 
     def wait_until_all_up(self) -> None:
+        """Awaits that every master is up and past its slow start, so that the next load is spread evenly."""
+
         def all_up() -> bool:
             try:
                 states = self.cluster.balancer_host.call(self.backends)
             except OSError:
                 return False
-            return len(states) == len(self.cluster.masters) and all(each.state == "up" for each in states.values())
+            return len(states) == len(self.cluster.masters) and all(
+                each.state == "up" and not each.warming for each in states.values()
+            )
 
         wait_until(all_up, f"{self.name} says that all masters are up", within=30, log=self.process.log)
 

@@ -61,9 +61,9 @@ class Holding:
             raise Failure("held connections were lost", self._process.log)
 
 
-def _wait_for_ready(process: Process, within: float = 20) -> None:
+def _wait_for_ready(process: Process, within: float = 30) -> None:
     def ready() -> bool:
         process.require_running()
         return any(line.startswith("ready") for line in process.log.read_text().splitlines())
 
-    wait_until(ready, f"{process.name} runs at full size", within, log=process.log)
+    wait_until(ready, f"{process.name} runs at full size, and is answered promptly", within, log=process.log)

@@ -11,7 +11,7 @@ import threading
 from ..balancer.watcher import StatusWatcher
 from ..cluster.master import Master
 from ..load import Load
-from ..scenario import BEFORE_FAULT_SECONDS, Result, Scenario, Stage, errors_in_words
+from ..scenario import BEFORE_FAULT_SECONDS, Result, Scenario, Stage, errors_in_words, expect_calm_before
 from ..waiting import now, observe, wait_until
 
 DOWN_SECONDS = 4
@@ -55,6 +55,7 @@ class AllApiserversDown(Scenario):
         old = [connection for master in masters for connection in records.kept_on(master.name, fault)]
         result.old_reset = records.last_close(old, fault)
 
+        expect_calm_before(result, records, fault)
         # Those that began late may end after the restart: they are judged by how long they took all the same.
         hopeless = [each for each in records.fresh if each.start and known <= each.start < restarted - 0.2]
         slowest = max((each.length for each in hopeless), default=0)
