@@ -100,7 +100,7 @@ struct CodecFuzzTests {
         "understands mutated responses the same way in whatever pieces they come", arguments: [1, 2, 3, 4] as [UInt64])
     func responses(seed: UInt64) async {
         var generator = SeededGenerator(seed: seed)
-        for _ in 0..<1_200 {
+        for _ in 0..<500 {
             await Task.yield()
             let text = Self.responses.randomElement(using: &generator) ?? ""
             let bytes = Self.mutated(Array(text.utf8), &generator)
@@ -118,7 +118,7 @@ struct CodecFuzzTests {
         "understands mutated requests the same way in whatever pieces they come", arguments: [5, 6, 7, 8] as [UInt64])
     func requests(seed: UInt64) async {
         var generator = SeededGenerator(seed: seed)
-        for _ in 0..<1_200 {
+        for _ in 0..<500 {
             await Task.yield()
             let text = Self.requests.randomElement(using: &generator) ?? ""
             let bytes = Self.mutated(Array(text.utf8), &generator)
@@ -133,7 +133,7 @@ struct CodecFuzzTests {
     @Test("survives noise")
     func noise() async {
         var generator = SeededGenerator(seed: 9)
-        for _ in 0..<2_000 {
+        for _ in 0..<500 {
             await Task.yield()
             let bytes = (0..<Int.random(in: 0...300, using: &generator)).map { _ in
                 Bool.random(using: &generator)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SecureHTTP
 
-@Suite("The codec")
+@Suite("The codec", .serialized)
 struct CodecTests {
     /// What a parser made of the bytes, in words that can be compared.
     private func response(_ text: String, method: String = "GET", limit: Int = 1_000) -> String {

@@ -12,7 +12,7 @@ struct LeakTests {
         let stranger = try ThrowAwayPKI(commonName: "stranger")
         let context = try pki.client()
         let strangerContext = try stranger.client()
-        let secure = try HTTPServer(listen: loopback, tls: pki.server()) { _ in .text(200, "ok") }
+        let secure = try HTTPServer(listen: loopback, tls: pki.server(), limits: patient) { _ in .text(200, "ok") }
         let plain = try ScriptedServer { number in
             switch number % 6 {
             case 0: [.readRequest, .text("HTTP/1.1 200 OK\nContent-Length: 0\n\n"), .silence]

@@ -4,7 +4,7 @@ import SystemIO
 import TestSupport
 import Testing
 
-/// Sends raw text to a server and returns what comes until the end of the connection, at most for ten seconds.
+/// Sends raw text to a server and returns what comes until the end of the connection, at most for a minute.
 ///
 /// A line feed stands for CR LF.
 func raw(_ address: SocketAddress, _ text: String) async throws -> String {
@@ -14,7 +14,7 @@ func raw(_ address: SocketAddress, _ text: String) async throws -> String {
     var answer: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 16_384)
     let number = socket.rawValue
-    _ = await eventually {
+    _ = await eventually(timeout: .seconds(60)) {
         while true {
             switch buffer.withUnsafeMutableBytes({ Socket.receive(number, into: $0) }) {
             case .moved(0), .failed: return true
@@ -33,11 +33,11 @@ private func sendAll(_ socket: BorrowedDescriptor, _ bytes: [UInt8], to address:
     _ = await eventually { bytes.withUnsafeBytes { Socket.send(socket, $0) } != .wouldBlock }
 }
 
-@Suite("The server")
+@Suite("The server", .serialized)
 struct ServerTests {
     private let limits = HTTPServer.Limits(
-        connections: 16, headerBytes: 1_024, bodyBytes: 1_000, requestTimeout: .milliseconds(300),
-        idleTimeout: .milliseconds(300))
+        connections: 16, headerBytes: 1_024, bodyBytes: 1_000, requestTimeout: .seconds(1),
+        idleTimeout: .seconds(1))
 
     private func server(_ handler: HTTPServer.Handler? = nil) throws(Errno) -> HTTPServer {
         try HTTPServer(listen: loopback, limits: limits, handler: handler ?? { .text(200, "body of \($0.path)") })
@@ -76,7 +76,7 @@ struct ServerTests {
             server.address,
             "GET /a HTTP/1.1\nHost: h\n\nHEAD /bb HTTP/1.1\nHost: h\n\nGET /c HTTP/1.1\nHost: h\nConnection: close\n\n")
         let bodies = answer.components(separatedBy: "\r\n\r\n")
-        #expect(bodies.count == 4)
+        try #require(bodies.count == 4)
         #expect(bodies[1].hasPrefix("body of /aHTTP/1.1 200"))
         #expect(bodies[1].contains("Content-Length: 11"))
         #expect(bodies[2].hasPrefix("HTTP/1.1 200"))
@@ -116,8 +116,8 @@ struct ServerTests {
         var kept: [HTTPConnection] = []
         for _ in 0..<2 {
             let connection = try await HTTPConnection.connect(
-                to: server.address, tls: nil, hostHeader: "h", timeout: .seconds(10))
-            #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10)).status == 200)
+                to: server.address, tls: nil, hostHeader: "h", timeout: .seconds(60))
+            #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60)).status == 200)
             kept.append(connection)
         }
         #expect(try await raw(server.address, "").hasPrefix("HTTP/1.1 503 "))
@@ -131,12 +131,14 @@ struct ServerTests {
         let address = SocketAddress.unix("\(directory.path)/s")
         let left = try Socket.stream(for: address)
         try Socket.bind(left.rawValue, to: address)  // bound and never listening: what a crash leaves
-        let server = try HTTPServer(listen: address) { .text(200, "user \($0.peerUser.map(String.init) ?? "-")") }
+        let server = try HTTPServer(listen: address, limits: patient) {
+            .text(200, "user \($0.peerUser.map(String.init) ?? "-")")
+        }
         let connection = try await HTTPConnection.connect(
-            to: address, tls: nil, hostHeader: "fairlead", timeout: .seconds(10))
-        let response = try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10))
+            to: address, tls: nil, hostHeader: "fairlead", timeout: .seconds(60))
+        let response = try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60))
         #expect(response.text.hasPrefix("user ") && response.text != "user -")
-        #expect(throws: Errno.addressInUse) { try HTTPServer(listen: address) { _ in .text(200, "") } }
+        #expect(throws: Errno.addressInUse) { try HTTPServer(listen: address, limits: patient) { _ in .text(200, "") } }
         server.stop()
         await server.stopped()
         #expect(throws: Errno.noSuchFile) { try FileIdentity(path: "\(directory.path)/s") }
@@ -144,17 +146,17 @@ struct ServerTests {
 
     @Test("goes down abruptly and comes back on the same port", arguments: [false, true])
     func restart(reset: Bool) async throws {
-        let first = try HTTPServer(listen: loopback) { _ in .text(200, "first") }
+        let first = try HTTPServer(listen: loopback, limits: patient) { _ in .text(200, "first") }
         let address = first.address
-        let connection = try await HTTPConnection.connect(to: address, tls: nil, hostHeader: "h", timeout: .seconds(10))
-        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10)).text == "first")
+        let connection = try await HTTPConnection.connect(to: address, tls: nil, hostHeader: "h", timeout: .seconds(60))
+        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60)).text == "first")
         let closes = Counter()
         connection.onClose { closes.note($0) }
         first.stop(reset: reset)
         await first.stopped()
         #expect(await eventually { closes.errors == [reset ? .reset(.connectionReset) : .closed] })
         #expect(await failure(address) == .connect(.connectionRefused))
-        let second = try HTTPServer(listen: address) { _ in .text(200, "second") }
+        let second = try HTTPServer(listen: address, limits: patient) { _ in .text(200, "second") }
         #expect(second.address == address)
         #expect(try await get(address).text == "second")
     }
@@ -163,7 +165,7 @@ struct ServerTests {
     func handlerCancellation() async throws {
         let started = Mutex(0)
         let cancelled = Mutex(0)
-        let server = try HTTPServer(listen: loopback) { _ in
+        let server = try HTTPServer(listen: loopback, limits: patient) { _ in
             started.withLock { $0 += 1 }
             try? await Task.sleep(for: .seconds(600))
             cancelled.withLock { $0 += Task.isCancelled ? 1 : 0 }
@@ -179,7 +181,7 @@ struct ServerTests {
 
     @Test("replaces a response that HTTP cannot carry")
     func badResponse() async throws {
-        let server = try HTTPServer(listen: loopback) { _ in
+        let server = try HTTPServer(listen: loopback, limits: patient) { _ in
             HTTPResponse(status: 200, headers: HTTPHeaders([("X", "a\r\nY: b")]))
         }
         #expect(try await get(server.address).status == 500)
