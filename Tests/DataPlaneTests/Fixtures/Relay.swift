@@ -87,6 +87,15 @@ final class Relay: Sendable {
     deinit { plane.stop() }
 }
 
+/// Runs the body of an exit test: there an error that is thrown would be a trap without a word.
+func recordingErrors(_ body: () async throws -> Void) async {
+    do {
+        try await body()
+    } catch {
+        Issue.record(error)
+    }
+}
+
 /// A number that threads count up.
 final class Counter: Sendable {
     private let count = Mutex(0)
@@ -108,4 +117,14 @@ final class RecordedEvents: DataPlaneEvents {
     }
 
     var acceptPauses: [Errno] { pauses.withLock { $0 } }
+}
+
+/// Holds a thread until it is opened, for 20 s at most.
+final class Gate: Sendable {
+    private let isOpen = Mutex(false)
+    func open() { isOpen.withLock { $0 = true } }
+    func pass() {
+        let start = MonotonicClock.nanoseconds()
+        while !isOpen.withLock({ $0 }), MonotonicClock.nanoseconds() - start < 20_000_000_000 { usleep(1000) }
+    }
 }
