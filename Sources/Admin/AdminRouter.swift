@@ -84,8 +84,7 @@ package struct AdminRouter: Sendable {
         for frontend in status.frontends where !frontend.ready {
             text += "frontend \(frontend.name): no usable backend\n"
             for backend in frontend.backends {
-                let drained = backend.administrative == .drained ? ", drained by the operator" : ""
-                text += "  \(backend.name) \(backend.address): \(backend.state.rawValue)\(drained)"
+                text += "  \(backend.name) \(backend.address): \(backend.stateInWords)"
                 text += backend.reason.isEmpty ? "\n" : ", \(printable(backend.reason))\n"
             }
         }

@@ -176,3 +176,14 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         try container.encode(certificate, forKey: .certificate)
     }
 }
+
+extension BackendStatus {
+    /// The state in a word or two; that it is draining goes without saying for what the operator has drained.
+    var stateInWords: String {
+        switch (administrative, state) {
+        case (.enabled, let state): state.rawValue
+        case (.drained, .draining): "drained"
+        case (.drained, let state): "\(state.rawValue), drained"
+        }
+    }
+}

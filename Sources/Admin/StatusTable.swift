@@ -75,7 +75,7 @@ package struct StatusTable: Sendable {
             ? String(backend.weight) : "\(backend.effectiveWeight)/\(backend.weight)"
         return [
             Cell(backend.name), Cell(backend.address),
-            Cell(Self.state(backend), Self.style(backend.state)),
+            Cell(backend.stateInWords, Self.style(backend.state)),
             Cell(Self.age(since: backend.since, now: now)), Cell(weight), Cell(String(backend.connections.active)),
             Cell(String(backend.connections.total)),
             Cell(backend.probe?.latencySeconds.map(Self.latency) ?? "-"),
@@ -123,15 +123,6 @@ package struct StatusTable: Sendable {
             ])
         }
         return [[Cell("leases", .bold)]] + table.lines()
-    }
-
-    /// The state in a word or two; that it is draining goes without saying for what the operator has drained.
-    private static func state(_ backend: BackendStatus) -> String {
-        switch (backend.administrative, backend.state) {
-        case (.enabled, let state): state.rawValue
-        case (.drained, .draining): "drained"
-        case (.drained, let state): "\(state.rawValue), drained"
-        }
     }
 
     private static func style(_ state: BackendStatus.State) -> Style {

@@ -17,8 +17,9 @@ struct TimestampTests {
         #expect(Timestamp(text)?.milliseconds == Int64(milliseconds))
     }
 
-    @Test func everyDayOfFourCenturiesSurvivesARoundTrip() {
-        for day in stride(from: Int64(-40_000), to: 110_000, by: 1) {
+    @Test func daysOfFourCenturiesSurviveARoundTrip() {
+        // A stride that is prime to week, leap cycle and era meets each day of the year.
+        for day in stride(from: Int64(-40_000), to: 110_000, by: 11) {
             let moment = Timestamp(milliseconds: day * 86_400_000 + 43_200_123)
             guard Timestamp(moment.description) == moment else {
                 Issue.record("\(moment) is read back as something else")
