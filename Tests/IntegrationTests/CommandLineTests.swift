@@ -1,0 +1,71 @@
+import SystemIO
+import TestSupport
+import Testing
+
+/// The command line itself.
+@Suite(.fewAtATime) struct CommandLineTests {
+    @Test func `the version is told in both ways`() async throws {
+        let flag = try await FairleadBinary.run("--version")
+        let command = try await FairleadBinary.run("version")
+        #expect(flag.exitCode == 0 && command.exitCode == 0)
+        #expect(flag.output == command.output)
+        #expect(flag.output.split(separator: ".").count == 3)
+    }
+
+    @Test func `the help lists every command and every exit code`() async throws {
+        let help = try await FairleadBinary.run("--help")
+        #expect(help.exitCode == 0)
+        for command in ["run", "check", "status", "drain", "resume", "weight", "demo", "version"] {
+            #expect(help.output.contains("\n  \(command) "), "\(command) is not in \(help.output)")
+        }
+        for code in ["0 fine", "1 a finding", "64", "69", "71", "78"] {
+            #expect(help.output.contains(code), "\(code) is not in \(help.output)")
+        }
+    }
+
+    @Test(arguments: [
+        "run": "--config", "check": "--client-address", "status": "--watch", "drain": "<backend>",
+        "resume": "<backend>", "weight": "<weight>", "demo": "--for",
+    ])
+    func `every command has a help text`(command: String, option: String) async throws {
+        let help = try await FairleadBinary.run("help", command)
+        #expect(help.exitCode == 0)
+        #expect(help.output.contains("USAGE: fairlead \(command)"), "\(help.output)")
+        #expect(help.output.contains(option), "\(help.output)")
+    }
+
+    @Test(arguments: [
+        ["fly"], ["run", "--colour"], ["status", "-o", "xml"], ["status", "--admin", "somewhere"],
+        ["weight", "api", "a"],
+        ["weight", "api", "a", "1000"], ["run", "--log-level", "loud"], ["demo", "--for", "5"],
+    ])
+    func `wrong usage ends with 64`(arguments: [String]) async throws {
+        let result = try await FairleadBinary.run([FairleadBinary.path] + arguments)
+        #expect(result.exitCode == 64)
+        #expect(result.errors.hasPrefix("Error: "), "\(result.errors)")
+        #expect(result.output.isEmpty)
+    }
+
+    @Test func `an admin port that is not there ends with 69`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-69-")
+        for arguments in [["status"], ["drain", "api", "a"]] {
+            let result = try await FairleadBinary.run(
+                [FairleadBinary.path] + arguments + ["--admin", "unix:\(directory.path)/admin.sock"])
+            #expect(result.exitCode == 69)
+            #expect(result.errors.contains("cannot reach the admin port at unix:\(directory.path)/admin.sock"))
+            #expect(result.errors.contains("Is fairlead running?"))
+        }
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"])
+    func `a shell can complete it`(shell: String) async throws {
+        let script = try await FairleadBinary.run("--generate-completion-script", shell)
+        #expect(script.exitCode == 0)
+        #expect(script.output.contains("drain"))
+        guard FairleadBinary.isInstalled(shell) else { return }
+        let directory = try TemporaryDirectory(prefix: "fairlead-completion-")
+        let file = try directory.write("fairlead.\(shell)", script.output)
+        let check = try await FairleadBinary.run([shell, "-n", file])
+        #expect(check.exitCode == 0, "\(check.errors)")
+    }
+}

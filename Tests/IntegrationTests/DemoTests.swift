@@ -1,0 +1,42 @@
+import SystemIO
+import TestSupport
+import Testing
+
+/// `fairlead demo`: the whole thing without anything to set up.
+@Suite(.fewAtATime) struct DemoTests {
+    @Test func `it narrates and ends by itself`() async throws {
+        let result = try await FairleadBinary.run("demo", "--for", "5s", "--outage", "500ms")
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.output.contains("kubeconfig"), "\(result.output)")
+        #expect(result.output.contains("is taken down"), "\(result.output)")
+        #expect(result.output.contains("the end:"), "\(result.output)")
+        #expect(result.errors.isEmpty, "\(result.errors)")
+        let file = try Self.kubeconfig(result.output)
+        #expect(throws: Errno.noSuchFile) { try FileIdentity(path: file) }
+    }
+
+    @Test func `kubectl works with its kubeconfig, and Ctrl-C ends it`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-demo-")
+        let demo = try ChildProcess(
+            [FairleadBinary.path, "demo", "--outage", "1h"], directory: directory.path, stem: "demo")
+        try await until("the demo to begin") { demo.output.contains("all three servers are up") }
+        if FairleadBinary.isInstalled("kubectl") {
+            let file = try Self.kubeconfig(demo.output)
+            let version = try await FairleadBinary.run(["kubectl", "--kubeconfig", file, "version"])
+            #expect(version.exitCode == 0, "\(version.output)\(version.errors)")
+            #expect(version.output.contains("Server Version"), "\(version.output)")
+            let ready = try await FairleadBinary.run(["kubectl", "--kubeconfig", file, "get", "--raw", "/readyz"])
+            #expect(ready.exitCode == 0 && ready.output == "ok", "\(ready.output)\(ready.errors)")
+            let whoami = try await FairleadBinary.run(["kubectl", "--kubeconfig", file, "get", "--raw", "/whoami"])
+            #expect(whoami.exitCode == 0 && whoami.output.contains("name"), "\(whoami.output)\(whoami.errors)")
+        }
+        demo.signal(2)
+        #expect(try await demo.exitCode() == 0)
+    }
+
+    private static func kubeconfig(_ output: String) throws -> String {
+        let line = output.split(separator: "\n").first { $0.hasPrefix("  kubeconfig ") }
+        guard let path = line?.split(separator: " ").last else { throw Unexpected("no kubeconfig in \(output)") }
+        return String(path)
+    }
+}

@@ -1,0 +1,59 @@
+import Glibc
+import SecureHTTP
+import SystemIO
+import TestSupport
+import Testing
+
+/// SIGTERM and SIGINT: no new clients at once, time for those that are there, exit code 0.
+@Suite(.fewAtATime) struct ShutdownTests {
+    @Test(arguments: [SIGTERM, SIGINT])
+    func `a daemon without connections ends at once`(signal: Int32) async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer("a", tls: pki.server())
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(caFile: pki.caFile, [server.backend]), settings: ["shutdownGracePeriod: 10m"]))
+        fairlead.process.signal(signal)
+        #expect(try await fairlead.process.exitCode() == 0)
+        #expect(fairlead.process.errors.contains("stopped"))
+        #expect(throws: Errno.noSuchFile) { try FileIdentity(path: fairlead.adminSocket) }
+    }
+
+    @Test func `a transfer that runs is finished, while new clients are refused`() async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer("a", tls: pki.server())
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(caFile: pki.caFile, [server.backend]), settings: ["shutdownGracePeriod: 10m"]))
+        let client = try await fairlead.client(pki)
+        let connection = try await client.connect()
+        async let answer = connection.get("/slow")
+        try await until("the request to arrive") { server.waiting == 1 }
+
+        fairlead.process.signal(SIGTERM)
+        try await until("new clients to be refused") {
+            do {
+                _ = try await RawConnection(to: client.address)
+                return false
+            } catch let error as Errno {
+                return error == .connectionRefused
+            }
+        }
+        #expect(fairlead.process.status == nil)
+        server.release()
+        #expect(try await answer.text == "a")
+        connection.close()
+        #expect(try await fairlead.process.exitCode() == 0)
+    }
+
+    @Test func `what is left after the grace period is reset`() async throws {
+        let server = try ScriptedServer { _ in [.wait] }
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(tcp: [], [.init(name: "a", address: server.address)]), settings: ["shutdownGracePeriod: 500ms"]))
+        let connection = try await RawConnection(to: try await fairlead.address())
+        try await connection.send([0x61])
+        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
+        #expect(try await fairlead.stop() == 0)
+        #expect(try await connection.end() == .reset)
+        #expect(fairlead.process.errors.contains("1 connections are reset after the grace period"))
+    }
+}
