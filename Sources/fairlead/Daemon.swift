@@ -77,6 +77,21 @@ actor Daemon {
         }
         for controller in controllers { await controller.start() }
         for frontend in loaded.configuration.frontends { announce(frontend) }
+        noteIdleFields(loaded.configuration)
+    }
+
+    /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
+    private func noteIdleFields(_ configuration: Configuration) {
+        var fields: [String] = []
+        if configuration.etcd != nil { fields.append("etcd") }
+        if configuration.leases != nil { fields.append("leases") }
+        if configuration.logging.connections { fields.append("logging.connections") }
+        if configuration.frontends.contains(where: { $0.discovery != nil }) { fields.append("frontends[].discovery") }
+        if configuration.frontends.contains(where: { $0.balancing.maxConnectionRate > 0 }) {
+            fields.append("frontends[].balancing.maxConnectionRate")
+        }
+        guard !fields.isEmpty else { return }
+        logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }
 
     private func makeController(_ frontend: Configuration.Frontend) -> FrontendController {
@@ -148,6 +163,7 @@ actor Daemon {
         controllers = ordered
         observer.observe(ordered)
         noteFixedFields(former, configuration)
+        noteIdleFields(configuration)
         loaded.configuration = configuration
         loaded.loadedAt = WallClock.seconds()
         loaded.generation += 1
@@ -204,6 +220,7 @@ actor Daemon {
         if left > 0 { logger.notice("stopping: \(left) connections are reset after the grace period") }
         for controller in controllers { await controller.stop() }
         admin?.stop()
+        await admin?.stopped()
         dataPlane.stop()
     }
 

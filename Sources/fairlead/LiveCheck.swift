@@ -1,4 +1,5 @@
 import Admin
+import ControlPlane
 import FairleadConfiguration
 import SecureHTTP
 import SystemIO
@@ -11,8 +12,6 @@ struct LiveCheck {
 
     /// A certificate that ends sooner than this is a finding: 14 days.
     private static let expiryWarningSeconds = 14 * 86_400.0
-    /// A failed check's line in the answer of /readyz: `[-]etcd failed: reason withheld`.
-    private static let bodyLimit = 1 << 16
 
     init(_ frontend: Configuration.Frontend, clientAddresses: [String]) {
         self.frontend = frontend
@@ -41,52 +40,28 @@ struct LiveCheck {
     private func check(_ backend: Configuration.Backend) async -> CheckReport.Backend {
         var result = CheckReport.Backend(
             frontend: frontend.name, name: backend.name, address: backend.address.description)
-        do {
-            let tls = try frontend.health.protocol == .https
-                ? TLSClientContext(frontend.health.tls.clientOptions) : nil
-            try await probe(backend, tls, &result)
-        } catch let error as HTTPClientError {
-            if case .certificate(_, let certificate?) = error { describe(certificate, &result) }
-            result.findings.append(error.description)
-        } catch {
-            result.findings.append("\(error)")
-        }
-        return result
-    }
-
-    private func probe(
-        _ backend: Configuration.Backend, _ tls: TLSClientContext?, _ result: inout CheckReport.Backend
-    ) async throws {
-        let health = frontend.health
-        let started = MonotonicClock.nanoseconds()
-        let connection = try await HTTPConnection.connect(
-            to: backend.address, tls: tls, hostHeader: backend.address.description, timeout: health.timeout)
-        defer { connection.close() }
-        if let certificate = connection.peerCertificate { describe(certificate, &result) }
-        guard health.protocol != .tcp else {
-            result.facts.append("connects in \(Self.milliseconds(since: started))")
-            return
-        }
-        var request = HTTPRequest(method: "GET", target: health.path)
-        if let file = health.tokenFile {
-            let token = try String(decoding: File.read(file), as: UTF8.self)
-            request.headers["Authorization"] = "Bearer \(token.trimmed)"
-        }
-        let response = try await connection.send(request, timeout: health.timeout, bodyLimit: Self.bodyLimit)
-        let answer = "GET \(health.path) answers \(response.status) in \(Self.milliseconds(since: started))"
-        switch response.status {
-        case 200..<300:
+        let probe = await LiveProbe.ask(
+            backend.address, options: frontend.probeOptions, timeout: frontend.health.timeout)
+        if let certificate = probe.certificate { describe(certificate, &result) }
+        let path = frontend.health.path
+        let time = "in \(probe.latency.nanoseconds / 1_000_000) ms"
+        let answer = probe.status.map { "GET \(path) answers \($0) \(time)" } ?? "connects \(time)"
+        switch probe.verdict {
+        case .ready:
             result.facts.append(answer)
-        case 401, 403:
+        case .unauthorized:
             result.findings.append(
                 """
                 \(answer): it is alive, but does not say whether it is ready. Set health.tls.certFile and keyFile, or \
-                health.tokenFile, to an identity that may read \(health.path)
+                health.tokenFile, to an identity that may read \(path)
                 """)
-        default:
-            let failed = response.text.split(separator: "\n").filter { $0.hasPrefix("[-]") }.joined(separator: "; ")
-            result.findings.append(failed.isEmpty ? "\(answer): it is not ready" : "\(answer): \(failed)")
+        case .notReady(let failedChecks):
+            let checks = failedChecks.isEmpty ? "" : "; failed checks: \(failedChecks.joined(separator: ", "))"
+            result.findings.append("\(answer): it is not ready\(checks)")
+        case .failed(let reason):
+            result.findings.append(reason)
         }
+        return result
     }
 
     private func describe(_ certificate: CertificateSummary, _ result: inout CheckReport.Backend) {
@@ -105,16 +80,5 @@ struct LiveCheck {
                 the apiserver's certificate (kubeadm: apiServer.certSANs)
                 """)
         }
-    }
-
-    private static func milliseconds(since start: UInt64) -> String {
-        "\((MonotonicClock.nanoseconds() - start) / 1_000_000) ms"
-    }
-}
-
-extension String {
-    /// Without white space and line ends around it.
-    fileprivate var trimmed: String {
-        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 }
