@@ -11,6 +11,7 @@ package struct CertificateSummary: Sendable, Hashable {
     /// The last second of validity, since 1970.
     package let notAfter: Int64
 
+    /// A summary with these values, for tests and for what has been stored.
     package init(subject: String, names: [String], notBefore: Int64, notAfter: Int64) {
         self.subject = subject
         self.names = names

@@ -170,6 +170,8 @@ final class Channel: @unchecked Sendable {
         guard !isClosed else { return }
         isReading = true
         armReader()
+        // A hang-up that came with the outcome of the connect has been reported to the writer, and only once.
+        queue.async { self.readable() }
         guard session != nil else {
             isEstablished = true
             emit(.ready)

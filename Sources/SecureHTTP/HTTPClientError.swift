@@ -31,6 +31,7 @@ package enum HTTPClientError: Error, Sendable, Equatable {
 }
 
 extension HTTPClientError: CustomStringConvertible {
+    /// One line in words, such as "connected, but the TLS handshake did not finish in time".
     package var description: String {
         switch self {
         case .connect(let error): "connect: \(error)"

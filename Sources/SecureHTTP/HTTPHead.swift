@@ -9,6 +9,7 @@ struct HTTPHead {
     static let fieldLimit = 200
 
     /// - Parameter bytes: Lines that each end in CR LF.
+    /// - Throws: `.malformed`.
     init(_ bytes: ArraySlice<UInt8>) throws(HTTPParseError) {
         var lines = Lines(rest: bytes)
         guard let first = lines.next() else { throw .malformed("the start line is missing") }
@@ -42,6 +43,8 @@ struct HTTPHead {
     /// Where the body ends, as far as the fields tell; nil when they do not.
     ///
     /// - Parameter version11: Whether the message is HTTP/1.1, as Transfer-Encoding requires.
+    /// - Returns: The framing.
+    /// - Throws: `.malformed` when the fields contradict each other.
     func framing(version11: Bool) throws(HTTPParseError) -> HTTPBodyDecoder.Framing? {
         let codings = headers.values("Transfer-Encoding")
         let lengths = headers.values("Content-Length")

@@ -19,6 +19,7 @@ package final class HTTPServer: Sendable {
         /// Without a request on a kept connection.
         package var idleTimeout: Duration
 
+        /// Bounds for an admin port: a few clients, small requests.
         package init(
             connections: Int = 256, headerBytes: Int = 16_384, bodyBytes: Int = 1 << 20,
             requestTimeout: Duration = .seconds(10), idleTimeout: Duration = .seconds(90)

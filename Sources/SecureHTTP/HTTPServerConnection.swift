@@ -38,7 +38,7 @@ final class HTTPServerConnection: @unchecked Sendable {
     private var peerEnded = false
     private var lingered = 0
 
-    /// - Parameter ended: Called once, after the descriptor is closed.
+    /// A connection that has been accepted; `ended` is called once, after its descriptor is closed.
     init(
         socket: consuming OwnedDescriptor, session: TLSSession?, peer: (SocketAddress, UInt32?),
         limits: HTTPServer.Limits, handler: @escaping HTTPServer.Handler,

@@ -17,6 +17,7 @@ package struct TLSClientOptions: Sendable, Hashable {
     /// Where these options stand in the configuration, so that messages can name the field to set.
     package var fieldPath: String
 
+    /// Options; by default the system's roots are trusted and no client certificate is sent.
     package init(
         caFile: String? = nil, certFile: String? = nil, keyFile: String? = nil, serverName: String? = nil,
         insecureSkipVerify: Bool = false, fieldPath: String = "health.tls"

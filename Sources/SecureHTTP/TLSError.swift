@@ -5,10 +5,12 @@ package struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong with it, in words.
     package let reason: String
 
+    /// An error about a file, or about material in memory.
     package init(file: String? = nil, reason: String) {
         self.file = file
         self.reason = reason
     }
 
+    /// `file: reason`, or the reason alone.
     package var description: String { file.map { "\($0): \(reason)" } ?? reason }
 }

@@ -14,6 +14,7 @@ struct VerificationFailure {
     /// - Parameters:
     ///   - options: What the client was told to trust.
     ///   - host: The name or address that the certificate had to carry.
+    /// - Returns: One line.
     func words(options: TLSClientOptions, host: String) -> String {
         let field = "\(options.fieldPath).caFile"
         switch code {

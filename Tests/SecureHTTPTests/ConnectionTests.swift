@@ -5,9 +5,12 @@ import Testing
 
 let loopback = SocketAddress.v4(0x7f00_0001, port: 0)
 
+/// A machine that is busy with other tests may take its time; only tests of a limit set a short one.
+let patient = HTTPServer.Limits(requestTimeout: .seconds(120), idleTimeout: .seconds(120))
+
 /// Connects and sends one GET.
 func get(
-    _ address: SocketAddress, tls: TLSClientContext? = nil, timeout: Duration = .seconds(10), bodyLimit: Int = 1 << 20
+    _ address: SocketAddress, tls: TLSClientContext? = nil, timeout: Duration = .seconds(60), bodyLimit: Int = 1 << 20
 ) async throws(HTTPClientError) -> HTTPResponse {
     let connection = try await HTTPConnection.connect(
         to: address, tls: tls, hostHeader: address.description, timeout: timeout)
@@ -16,7 +19,7 @@ func get(
 
 /// The error of one GET, or nil when it went well.
 func failure(
-    _ address: SocketAddress, tls: TLSClientContext? = nil, timeout: Duration = .seconds(10), bodyLimit: Int = 1 << 20
+    _ address: SocketAddress, tls: TLSClientContext? = nil, timeout: Duration = .seconds(60), bodyLimit: Int = 1 << 20
 ) async -> HTTPClientError? {
     do throws(HTTPClientError) {
         _ = try await get(address, tls: tls, timeout: timeout, bodyLimit: bodyLimit)
@@ -26,20 +29,20 @@ func failure(
     }
 }
 
-@Suite("One connection of the client")
+@Suite("One connection of the client", .serialized)
 struct ConnectionTests {
     @Test("carries request after request, over TCP and over TLS", arguments: [false, true])
     func keepsAlive(overTLS: Bool) async throws {
         let pki = try ThrowAwayPKI()
-        let server = try HTTPServer(listen: loopback, tls: overTLS ? pki.server() : nil) { request in
+        let server = try HTTPServer(listen: loopback, tls: overTLS ? pki.server() : nil, limits: patient) { request in
             .text(200, "\(request.method) \(request.path) \(request.query ?? "-") \(request.body.count)")
         }
         let connection = try await HTTPConnection.connect(
-            to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(10))
+            to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(60))
         for size in [0, 1, 70_000, 900_000] {
             let body = [UInt8](repeating: 0x61, count: size)
             let response = try await connection.send(
-                HTTPRequest(method: "POST", target: "/echo?a=b", body: body), timeout: .seconds(10))
+                HTTPRequest(method: "POST", target: "/echo?a=b", body: body), timeout: .seconds(60))
             #expect(response.status == 200)
             #expect(response.text == "POST /echo a=b \(size)")
         }
@@ -58,7 +61,7 @@ struct ConnectionTests {
             listen: loopback, tls: pki.server(), limits: HTTPServer.Limits(bodyBytes: 8 << 20)
         ) { HTTPResponse(status: 200, body: $0.body) }
         let connection = try await HTTPConnection.connect(
-            to: server.address, tls: pki.client(), hostHeader: "test", timeout: .seconds(10))
+            to: server.address, tls: pki.client(), hostHeader: "test", timeout: .seconds(60))
         let response = try await connection.send(
             HTTPRequest(method: "PUT", target: "/", body: body), timeout: .seconds(30), bodyLimit: 8 << 20)
         #expect(response.body == body)
@@ -94,7 +97,7 @@ struct ConnectionTests {
             [.readRequest, .trickle(answer, every: .milliseconds(20))]
         }
         let connection = try await HTTPConnection.connect(
-            to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(10))
+            to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(60))
         let (error, time) = await timed {
             await #expect(throws: HTTPClientError.self) {
                 try await connection.send(HTTPRequest(target: "/"), timeout: .milliseconds(300))
@@ -166,8 +169,8 @@ struct ConnectionTests {
                     + (expected == .closed ? [] : [.reset])
             }
             let connection = try await HTTPConnection.connect(
-                to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(10))
-            _ = try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10))
+                to: server.address, tls: overTLS ? pki.client() : nil, hostHeader: "test", timeout: .seconds(60))
+            _ = try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60))
             let closes = Counter()
             connection.onClose { closes.note($0) }
             #expect(closes.errors.isEmpty)
@@ -187,13 +190,13 @@ struct ConnectionTests {
             [.readRequest, .text("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\nok")]
         }
         let connection = try await HTTPConnection.connect(
-            to: server.address, tls: nil, hostHeader: "test", timeout: .seconds(10))
+            to: server.address, tls: nil, hostHeader: "test", timeout: .seconds(60))
         let closes = Counter()
         connection.onClose { closes.note($0) }
-        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10)).text == "ok")
+        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60)).text == "ok")
         #expect(!connection.isReusable)
         await #expect(throws: HTTPClientError.closed) {
-            try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10))
+            try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60))
         }
         #expect(closes.errors.isEmpty)
     }
@@ -210,16 +213,16 @@ struct ConnectionTests {
 
     @Test("refuses to send what would end a line")
     func injection() async throws {
-        let server = try HTTPServer(listen: loopback) { _ in .text(200, "ok") }
+        let server = try HTTPServer(listen: loopback, limits: patient) { _ in .text(200, "ok") }
         let connection = try await HTTPConnection.connect(
-            to: server.address, tls: nil, hostHeader: "test", timeout: .seconds(10))
+            to: server.address, tls: nil, hostHeader: "test", timeout: .seconds(60))
         for request in [
             HTTPRequest(target: "/ HTTP/1.1\r\nX: y"),
             HTTPRequest(target: "/", headers: HTTPHeaders([("Authorization", "Bearer a\r\nX: y")])),
             HTTPRequest(method: "GET /", target: "/"),
         ] {
             let error = await #expect(throws: HTTPClientError.self) {
-                try await connection.send(request, timeout: .seconds(10))
+                try await connection.send(request, timeout: .seconds(60))
             }
             guard case .malformed = error else {
                 Issue.record("\(String(describing: error))")
@@ -227,6 +230,6 @@ struct ConnectionTests {
             }
         }
         // Nothing was sent, so the connection is as good as before.
-        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(10)).text == "ok")
+        #expect(try await connection.send(HTTPRequest(target: "/"), timeout: .seconds(60)).text == "ok")
     }
 }

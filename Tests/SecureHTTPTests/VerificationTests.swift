@@ -3,7 +3,7 @@ import SystemIO
 import TestSupport
 import Testing
 
-@Suite("Verification of the server, and of the client")
+@Suite("Verification of the server, and of the client", .serialized)
 struct VerificationTests {
     private let pki: ThrowAwayPKI
 
@@ -11,7 +11,7 @@ struct VerificationTests {
 
     /// The words of the error of one GET.
     private func words(_ server: TLSServerContext, _ options: TLSClientOptions) async throws -> String {
-        let server = try HTTPServer(listen: loopback, tls: server) { _ in .text(200, "ok") }
+        let server = try HTTPServer(listen: loopback, tls: server, limits: patient) { _ in .text(200, "ok") }
         defer { server.stop() }
         return await failure(server.address, tls: try TLSClientContext(options))?.description ?? "no error"
     }
@@ -57,7 +57,7 @@ struct VerificationTests {
             pki.server(notBeforeOffset: .seconds(7_200)), TLSClientOptions(caFile: pki.caFile))
         #expect(early.contains("not valid before"))
 
-        let server = try HTTPServer(listen: loopback, tls: expired) { _ in .text(200, "ok") }
+        let server = try HTTPServer(listen: loopback, tls: expired, limits: patient) { _ in .text(200, "ok") }
         guard case .certificate(_, let summary?) = await failure(server.address, tls: try pki.client()) else {
             Issue.record("no certificate with the error")
             return
@@ -69,10 +69,12 @@ struct VerificationTests {
 
     @Test("accepts anything when told so, and still shows the certificate")
     func insecure() async throws {
-        let server = try HTTPServer(listen: loopback, tls: try pki.server(names: ["x"])) { _ in .text(200, "ok") }
+        let server = try HTTPServer(listen: loopback, tls: try pki.server(names: ["x"]), limits: patient) { _ in
+            .text(200, "ok")
+        }
         let connection = try await HTTPConnection.connect(
             to: server.address, tls: TLSClientContext(TLSClientOptions(insecureSkipVerify: true)), hostHeader: "x",
-            timeout: .seconds(10))
+            timeout: .seconds(60))
         #expect(connection.peerCertificate?.names == ["x"])
     }
 
@@ -141,7 +143,7 @@ struct VerificationTests {
     }
 }
 
-@Suite("Files of the TLS options")
+@Suite("Files of the TLS options", .serialized)
 struct TLSFileTests {
     private func reason(_ options: TLSClientOptions) -> String {
         do throws(TLSError) {
@@ -174,7 +176,8 @@ struct TLSFileTests {
         #expect(reason(TLSClientOptions(caFile: empty)).contains("empty: holds no certificate"))
         #expect(reason(TLSClientOptions(caFile: damaged)).contains("certificate 1 is damaged"))
         #expect(reason(TLSClientOptions(certFile: pair.certFile, keyFile: empty)).contains("holds no private key"))
-        #expect(reason(TLSClientOptions(certFile: pair.certFile, keyFile: encrypted)).contains("private key is encrypted"))
+        #expect(
+            reason(TLSClientOptions(certFile: pair.certFile, keyFile: encrypted)).contains("private key is encrypted"))
         #expect(reason(TLSClientOptions(certFile: pair.certFile)).contains("holds no private key"))
         #expect(
             reason(TLSClientOptions(certFile: pair.certFile, keyFile: other.keyFile)).contains("does not belong"))
@@ -186,7 +189,7 @@ struct TLSFileTests {
     func rotation() async throws {
         let old = try ThrowAwayPKI(commonName: "old CA")
         let new = try ThrowAwayPKI(commonName: "new CA")
-        let server = try HTTPServer(listen: loopback, tls: try new.server()) { _ in .text(200, "ok") }
+        let server = try HTTPServer(listen: loopback, tls: try new.server(), limits: patient) { _ in .text(200, "ok") }
         let file = try old.directory.write("rotating.crt", old.authority.certificatePEM)
         let context = try TLSClientContext(TLSClientOptions(caFile: file))
         #expect(await failure(server.address, tls: context) != nil)
@@ -198,7 +201,7 @@ struct TLSFileTests {
     }
 }
 
-@Suite("A certificate's names")
+@Suite("A certificate's names", .serialized)
 struct CertificateNameTests {
     private let summary = CertificateSummary(
         subject: "", names: ["kubernetes", "*.example.com", "10.0.0.1", "fd00::1", "*"], notBefore: 0, notAfter: 0)

@@ -7,7 +7,7 @@ import SystemIO
 ///   - condition: Asked every few milliseconds.
 /// - Returns: Whether the condition has held: `#expect(await eventually { server.count == 3 })`.
 package func eventually(
-    timeout: Duration = .seconds(10), _ condition: () async throws -> Bool
+    timeout: Duration = .seconds(60), _ condition: () async throws -> Bool
 ) async rethrows -> Bool {
     let start = MonotonicClock.nanoseconds()
     while true {

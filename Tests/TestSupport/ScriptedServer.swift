@@ -35,6 +35,7 @@ package final class ScriptedServer: Sendable {
     /// - Parameters:
     ///   - tls: nil: the steps act on TCP itself.
     ///   - script: The steps for the connection of this number, from 0; after the last the connection is closed.
+    /// - Throws: What listening failed with.
     package init(tls: TLSServerContext? = nil, script: @escaping @Sendable (Int) -> [Step]) throws(Errno) {
         let socket = try Socket.stream(for: .v4(0, port: 0))
         try Socket.bind(socket.rawValue, to: .v4(0x7f00_0001, port: 0))

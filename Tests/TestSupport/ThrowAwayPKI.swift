@@ -11,6 +11,7 @@ package final class ThrowAwayPKI: Sendable {
     package let caFile: String
 
     /// - Parameter commonName: The authority's name.
+    /// - Throws: When the folder or the authority cannot be made.
     package init(commonName: String = "throw-away CA") throws {
         directory = try TemporaryDirectory(prefix: "fairlead-test-pki-")
         authority = try CertificateAuthority(commonName: commonName)
