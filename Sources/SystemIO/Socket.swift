@@ -83,8 +83,9 @@ package enum Socket {
 
     /// recv(2) into the buffer.
     @inline(__always)
-    package static func receive(_ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer) -> IOResult
-    {
+    package static func receive(
+        _ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer
+    ) -> IOResult {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count >= 0 { return .moved(count) }

@@ -202,7 +202,8 @@ actor Daemon {
         if former.admin != new.admin { fields.append("admin") }
         if former.workers != new.workers { fields.append("workers") }
         if former.logging != new.logging { fields.append("logging") }
-        if !fields.isEmpty { logger.warning("changes to \(fields.joined(separator: ", ")) take effect at the next start") }
+        guard !fields.isEmpty else { return }
+        logger.warning("changes to \(fields.joined(separator: ", ")) take effect at the next start")
     }
 
     // MARK: Stopping

@@ -69,7 +69,8 @@ struct LiveCheck {
         let left = Double(certificate.notAfter) - WallClock.seconds()
         let days = Int(left / 86_400)
         result.facts.append(
-            "certificate \(certificate.subject), until \(end) (\(days) days), for \(certificate.names.joined(separator: ", "))")
+            "certificate \(certificate.subject), until \(end) (\(days) days), for \(certificate.names.joined(separator: ", "))"
+        )
         if left < Self.expiryWarningSeconds {
             result.findings.append("its certificate ends in \(days) days, on \(end): renew it")
         }

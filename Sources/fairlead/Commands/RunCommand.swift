@@ -71,7 +71,7 @@ struct RunCommand: AsyncParsableCommand {
         }
         for reason in reasons { logger.error("not reloaded: \(reason)") }
         if !reasons.isEmpty { logger.error("the former configuration stays in force") }
-        ServiceManager.ready(status: reasons.isEmpty ? "serving" : "serving; the last reload was refused: \(reasons[0])")
+        ServiceManager.ready(status: reasons.first.map { "serving; the last reload was refused: \($0)" } ?? "serving")
     }
 }
 

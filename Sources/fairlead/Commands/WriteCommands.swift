@@ -48,7 +48,8 @@ struct ResumeCommand: AsyncParsableCommand {
 /// `fairlead weight`: a backend's share.
 struct WeightCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "weight", abstract: "Change a backend's weight until the file gives it another one or the daemon restarts.")
+        commandName: "weight",
+        abstract: "Change a backend's weight until the file gives it another one or the daemon restarts.")
 
     @OptionGroup var target: BackendArguments
 

@@ -142,7 +142,8 @@ actor Demo {
             for backend in await daemon.status().frontends.flatMap(\.backends) {
                 let former = states.updateValue(backend.state.rawValue, forKey: backend.name)
                 if let former, former != backend.state.rawValue {
-                    say("fairlead: \(backend.name) \(former) -> \(backend.state.rawValue): \(backend.reason)", indent: true)
+                    let change = "\(former) -> \(backend.state.rawValue): \(backend.reason)"
+                    say("fairlead: \(backend.name) \(change)", indent: true)
                 }
             }
             try? await Task.sleep(for: .milliseconds(50))
