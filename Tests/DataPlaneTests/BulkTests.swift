@@ -12,7 +12,7 @@ extension DataPlaneSuite {
 
         // In a process of its own, because it looks at all descriptors and all memory.
         @Test func bulkThroughHalfClosedConnectionsLeavesNothingBehind() async {
-            await #expect(processExitsWith: .success) {
+            let child = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
                 await recordingErrors {
                     let backend = try Backend(id: 1)
                     // Dispatch opens descriptors of its own with the first timer.
@@ -48,6 +48,11 @@ extension DataPlaneSuite {
                         "bulk: \(total >> 20) MiB each way in \(seconds) s; descriptors \(before.openDescriptors ?? 0) ->",
                         "\(after.openDescriptors ?? 0), resident growth \(growth / 1024) KiB")
                 }
+            }
+            // The line that the child printed, among the testing library's own.
+            for line in child?.standardOutputContent.split(separator: UInt8(ascii: "\n")) ?? []
+            where line.starts(with: "bulk:".utf8) {
+                print(String(decoding: line, as: UTF8.self))
             }
         }
 

@@ -122,8 +122,12 @@ final class RecordedEvents: DataPlaneEvents {
 /// Holds a thread until it is opened, for 20 s at most.
 final class Gate: Sendable {
     private let isOpen = Mutex(false)
+    private let hasArrived = Mutex(false)
+    /// Whether the thread waits, or has passed.
+    var isReached: Bool { hasArrived.withLock { $0 } }
     func open() { isOpen.withLock { $0 = true } }
     func pass() {
+        hasArrived.withLock { $0 = true }
         let start = MonotonicClock.nanoseconds()
         while !isOpen.withLock({ $0 }), MonotonicClock.nanoseconds() - start < 20_000_000_000 { usleep(1000) }
     }
