@@ -89,7 +89,10 @@ extension DataPlaneSuite {
         @Test(arguments: [1, 2, 3] as [UInt64]) func noTransferEverStalls(seed: UInt64) async throws {
             var random = SplitMix(state: seed)
             func sizes() -> [SocketOption] {
-                [.receiveBuffer(bytes: Int32(2048 << random.next(below: 6))), .sendBuffer(bytes: Int32(2048 << random.next(below: 6)))]
+                [
+                    .receiveBuffer(bytes: Int32(2048 << random.next(below: 6))),
+                    .sendBuffer(bytes: Int32(2048 << random.next(below: 6))),
+                ]
             }
             let backends = [
                 try Backend(id: 1, options: sizes()), try Backend(id: 2, options: sizes()), try Backend(id: 3),

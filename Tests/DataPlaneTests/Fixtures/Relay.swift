@@ -13,9 +13,7 @@ final class Relay: Sendable {
     let events = RecordedEvents()
     let address: SocketAddress
 
-    /// - Parameters:
-    ///   - backends: Published in this order, all up, when they are not empty.
-    ///   - change: Changes the frontend's options.
+    /// Opens the frontend, with options that `change` has changed, and publishes the backends, all up.
     init(
         workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
         backends: [Backend] = [], _ change: (inout FrontendOptions) -> Void = { _ in }
