@@ -35,7 +35,7 @@ extension DataPlaneSuite {
                 }
                 former.plane.stopAccepting()
                 let records = await former.plane.handOver()
-                if round == 1 { #expect(records.count == 8) }
+                if round == 1 { #expect(!records.isEmpty) }
                 try await until("nothing is left behind") {
                     try former.counters.active == 0 && former.counters(backend).active == 0
                 }
