@@ -161,8 +161,8 @@ package final class DataPlane: Sendable {
 
     /// Binds every address once a worker, or none at all.
     ///
-    /// - Parameter former: Addresses that the frontend gives up: it may be one of them that is in the way, such as
-    ///   `127.0.0.1:6443` in that of `0.0.0.0:6443`.
+    /// `former` are addresses that the frontend gives up: it may be one of them that is in the way, such as
+    /// `127.0.0.1:6443` in that of `0.0.0.0:6443`.
     private static func bindAll(
         _ options: FrontendOptions, _ addresses: Set<SocketAddress>, besides former: [SocketAddress] = [],
         workers: Int

@@ -13,6 +13,7 @@ enum Listening {
     ///   - copies: How many sockets, at least 1.
     ///   - isShared: Whether listeners of this process that are about to close may be in the way.
     ///   - options: Inherited by every accepted connection.
+    /// - Returns: The sockets, listening, and the address that they have.
     /// - Throws: EADDRINUSE also when the port's other owner would share it: two daemons on one port would each take
     ///   half of the clients, unnoticed.
     static func bind(

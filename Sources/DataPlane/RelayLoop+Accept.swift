@@ -52,7 +52,8 @@ extension RelayLoop {
         }
         // The table goes after the process's limit: it has room for all of them.
         guard limits.process.admit() else { return refuse(client, frontend, .refusedByLimit) }
-        guard frontend.options.maxConnectionsPerSource.map({ frontend.shared.admitSource(hash, limit: $0) }) ?? true else {
+        guard frontend.options.maxConnectionsPerSource.map({ frontend.shared.admitSource(hash, limit: $0) }) ?? true
+        else {
             limits.process.release()
             return refuse(client, frontend, .refusedBySource)
         }

@@ -96,7 +96,7 @@ extension RelayLoop {
         }
     }
 
-    /// - Parameter isTaken: Whether clients that wait in the listeners' queues are accepted first; else they are reset.
+    /// Closes listeners. Clients that wait in their queues are accepted first (`isTaken`), or reset.
     private mutating func closeListeners(isTaken: Bool = true, where matches: (Listener) -> Bool) {
         for position in listeners.indices {
             guard let listener = listeners[position], matches(listener) else { continue }
@@ -212,7 +212,8 @@ extension RelayLoop {
     }
 
     /// Takes the descriptor out of the slot, and the bytes that are on their way.
-    private mutating func takeHalf(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> ConnectionRecord.Half {
+    private mutating func takeHalf(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> ConnectionRecord.Half
+    {
         let flow = connection.pointee.flows[side]
         var unsent = Array(flow.remainder.bytes)
         var left = Int(flow.pipeBytes)

@@ -49,7 +49,9 @@ extension RelayLoop {
     private mutating func readFlight(_ slot: Int, _ dial: Dial) -> Bool {
         let connection = table[slot]
         // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
-        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else { return true }
+        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else {
+            return true
+        }
         while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
             dial.prepareFlight()
             let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
@@ -91,9 +93,7 @@ extension RelayLoop {
 
     /// Binds the client to the backend of an attempt and goes over to relaying.
     ///
-    /// - Parameters:
-    ///   - count: Bytes of the backend's answer that are in the worker's buffer.
-    ///   - events: What the edge that brought them said.
+    /// `count` bytes of the backend's answer are in the worker's buffer; `events` is what the edge that brought them said.
     mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
         let connection = table[slot]
         let attempt = dial.attempts.remove(at: position)

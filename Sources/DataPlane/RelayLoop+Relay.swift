@@ -96,7 +96,9 @@ extension RelayLoop {
                 }
             }
             if connection.pointee.sides[from].hasEnded { return forwardEnd(slot, direction) }
-            guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else { return true }
+            guard connection.pointee.sides[from].isReadable, connection.pointee.sides[to].isWritable else {
+                return true
+            }
             guard budget > 0 else {
                 enqueue(slot)
                 return true

@@ -171,4 +171,29 @@ struct DetectionTests {
         #expect(try await stage.status("b0").transitions == 1)
         await stage.controller.stop()
     }
+
+    @Test("News that an older answer has overtaken is still looked into once, and never in a busy loop")
+    func newsBetweenAnswers() async throws {
+        let stage = try await Stage()
+        try await stage.advance(.milliseconds(2_900))
+        let backend = try stage.backend("b0")
+        backend.behave(readiness: .answers(.ok, status: 200, after: .milliseconds(150)))
+        let id = try await stage.status("b0").id
+        func hear() async throws {
+            stage.controller.dialFailed(id)
+            try await stage.waitFor("the news was heard") { await stage.controller.isSuspect("b0") }
+        }
+        try await stage.advance(.milliseconds(110))
+        let asked = backend.asked(.readiness).count
+        // A round is under way since 10 ms. The first news starts another beside it at 100 ms; the second comes after that,
+        // and the first round's good answer at 150 ms takes the doubt away while the second is still open.
+        try await hear()
+        try await stage.advance(.milliseconds(110))
+        #expect(backend.asked(.readiness).count == asked + 1)
+        try await hear()
+        try await stage.advance(.milliseconds(500))
+        #expect(backend.asked(.readiness).count == asked + 2)
+        #expect(try await stage.status("b0").transitions == 1)
+        await stage.controller.stop()
+    }
 }

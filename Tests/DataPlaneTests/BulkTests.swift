@@ -12,7 +12,7 @@ extension DataPlaneSuite {
 
         // In a process of its own, because it looks at all descriptors and all memory.
         @Test func bulkThroughHalfClosedConnectionsLeavesNothingBehind() async {
-            await #expect(processExitsWith: .success) {
+            let child = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
                 await recordingErrors {
                     let backend = try Backend(id: 1)
                     // Dispatch opens descriptors of its own with the first timer.
@@ -49,6 +49,11 @@ extension DataPlaneSuite {
                         "\(after.openDescriptors ?? 0), resident growth \(growth / 1024) KiB")
                 }
             }
+            // The line that the child printed, among the testing library's own.
+            for line in child?.standardOutputContent.split(separator: UInt8(ascii: "\n")) ?? []
+            where line.starts(with: "bulk:".utf8) {
+                print(String(decoding: line, as: UTF8.self))
+            }
         }
 
         /// Copies bytes both ways at once; the second half of the answer goes through half-closed connections. Readers
@@ -84,7 +89,10 @@ extension DataPlaneSuite {
         @Test(arguments: [1, 2, 3] as [UInt64]) func noTransferEverStalls(seed: UInt64) async throws {
             var random = SplitMix(state: seed)
             func sizes() -> [SocketOption] {
-                [.receiveBuffer(bytes: Int32(2048 << random.next(below: 6))), .sendBuffer(bytes: Int32(2048 << random.next(below: 6)))]
+                [
+                    .receiveBuffer(bytes: Int32(2048 << random.next(below: 6))),
+                    .sendBuffer(bytes: Int32(2048 << random.next(below: 6))),
+                ]
             }
             let backends = [
                 try Backend(id: 1, options: sizes()), try Backend(id: 2, options: sizes()), try Backend(id: 3),

@@ -126,7 +126,9 @@ extension DataPlaneSuite {
             getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
             let former = limit.rlim_cur
             limit.rlim_cur = rlim_t(count)
-            guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { throw PeerError.failed(.current) }
+            guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+                throw PeerError.failed(.current)
+            }
             return UInt64(former)
         }
     }

@@ -86,6 +86,7 @@ extension DataPlaneSuite {
             // The worker is busy while they connect and the command to close comes.
             let gate = Gate()
             relay.plane.onEveryWorker { gate.pass() }
+            try await until("the worker waits") { gate.isReached }
             var clients: [Peer] = []
             for _ in 0..<100 { clients.append(try await relay.connect()) }
             try relay.plane.update(Self.options([other]))

@@ -29,6 +29,7 @@ extension DataPlaneSuite {
                 // A connection slips in between the two publications.
                 let gate = Gate()
                 relay.plane.onEveryWorker { gate.pass() }
+                try await until("the worker waits") { gate.isReached }
                 let client = try await relay.connect()
                 relay.publish([two])
                 relay.publish([one])

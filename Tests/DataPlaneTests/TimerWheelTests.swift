@@ -18,7 +18,8 @@ import Testing
                 let slot = random.next(below: slots)
                 // From the past to several turns of the wheel (4.3 s each).
                 let spans: [UInt64] = [1, 1_000_000, 100_000_000, 5_000_000_000, 60_000_000_000]
-                let deadline = now + random.next() % spans[random.next(below: spans.count)]
+                let deadline =
+                    now + random.next() % spans[random.next(below: spans.count)]
                     - (random.next(below: 10) == 0 ? 50_000_000 : 0)
                 wheel.arm(slot, deadline: deadline)
                 // One that is past already fires with the next tick.

@@ -35,7 +35,12 @@ extension FrontendController {
         if watch.rounds.count >= roundLimit { return nil }
         // News is looked into at once, but a flood of it must not become a flood of probes.
         if watch.wantsProbeNow { return lastStart + policy.suspectInterval / 2 }
-        if !watch.rounds.isEmpty, !watch.health.isSuspect { return lastStart + policy.suspectInterval }
+        if !watch.rounds.isEmpty, !watch.health.isSuspect {
+            // Only to see whether the answer is overdue. A round that has it, and waits for its liveness, ends by itself:
+            // there would be nothing to do then, and planning it would be planning it again at once, without end.
+            let isOpen = watch.rounds.values.contains { $0.round.readiness == nil }
+            return isOpen ? lastStart + policy.suspectInterval : nil
+        }
         return lastStart + watch.health.nextProbeDelay(jitter: watch.jitter)
     }
 
@@ -49,9 +54,8 @@ extension FrontendController {
             watch.health.raiseDoubt()
             askLiveness(watch, round: number)
         }
-        if let due = nextDue(watch), now >= due, watch.rounds.isEmpty || watch.health.isSuspect {
-            beginRound(watch, at: now)
-        }
+        let wantsRound = watch.wantsProbeNow || watch.rounds.isEmpty || watch.health.isSuspect
+        if wantsRound, let due = nextDue(watch), now >= due { beginRound(watch, at: now) }
         plan(watch)
     }
 

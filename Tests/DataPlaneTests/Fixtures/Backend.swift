@@ -10,7 +10,7 @@ final class Backend: Sendable {
     let address: SocketAddress
     private let listener: Mutex<BorrowedDescriptor?>
 
-    /// - Parameter options: Set on the listener, and so inherited by its connections.
+    /// Listens. The options are inherited by its connections.
     init(
         id: UInt32, on address: SocketAddress = Backend.loopback, backlog: Int32 = 1024, options: [SocketOption] = []
     ) throws {

@@ -23,20 +23,28 @@ final class Endpoint: Sendable {
         var seed: UInt64 = 0
     }
 
-    private let result = Mutex<Result<Void, any Error>?>(nil)
+    private let result: Outcome
+    private let thread: Thread
+
+    private final class Outcome: Sendable {
+        let value = Mutex<Result<Void, any Error>?>(nil)
+    }
 
     /// Starts at once. The peer stays open; its stream is ended when everything was sent.
     init(_ peer: Peer, _ plan: Plan) throws {
-        _ = try Thread(name: "endpoint") { [self] in
+        let result = Outcome()
+        self.result = result
+        thread = try Thread(name: "endpoint") {
             let outcome = Result { try Self.run(peer.descriptor, plan) }
-            withExtendedLifetime(peer) { result.withLock { $0 = outcome } }
+            withExtendedLifetime(peer) { result.value.withLock { $0 = outcome } }
         }
     }
 
     /// Waits for the end, and throws what went wrong.
     func finish(within patience: Duration) async throws {
-        try await until("the transfer has ended", within: patience) { result.withLock { $0 != nil } }
-        try result.withLock { $0 }?.get()
+        try await until("the transfer has ended", within: patience) { result.value.withLock { $0 != nil } }
+        thread.join()
+        try result.value.withLock { $0 }?.get()
     }
 
     /// The bytes did not match.

@@ -24,7 +24,8 @@ enum Hello {
         body += two(6) + [0x13, 0x02, 0x13, 0x01, 0x00, 0xff]
         body += [1, 0]
         body += two(extensions.count) + extensions
-        return records([1, UInt8(body.count >> 16), UInt8(body.count >> 8 & 255), UInt8(body.count & 255)] + body, recordLimit)
+        return records(
+            [1, UInt8(body.count >> 16), UInt8(body.count >> 8 & 255), UInt8(body.count & 255)] + body, recordLimit)
     }
 
     /// Puts a handshake message into records of at most so many bytes.

@@ -131,7 +131,9 @@ final class Peer: Sendable {
         let descriptor = descriptor
         var result: IOResult = .wouldBlock
         let bytes = [UInt8](unsafeUninitializedCapacity: max(1, limit)) { buffer, count in
-            result = Socket.receive(descriptor, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
+            result = Socket.receive(
+                descriptor,
+                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<limit]))
             count = if case .moved(let moved) = result { moved } else { 0 }
         }
         switch result {

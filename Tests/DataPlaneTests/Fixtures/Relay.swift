@@ -13,9 +13,7 @@ final class Relay: Sendable {
     let events = RecordedEvents()
     let address: SocketAddress
 
-    /// - Parameters:
-    ///   - backends: Published in this order, all up, when they are not empty.
-    ///   - change: Changes the frontend's options.
+    /// Opens the frontend, with options that `change` has changed, and publishes the backends, all up.
     init(
         workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
         backends: [Backend] = [], _ change: (inout FrontendOptions) -> Void = { _ in }
@@ -122,8 +120,12 @@ final class RecordedEvents: DataPlaneEvents {
 /// Holds a thread until it is opened, for 20 s at most.
 final class Gate: Sendable {
     private let isOpen = Mutex(false)
+    private let hasArrived = Mutex(false)
+    /// Whether the thread waits, or has passed.
+    var isReached: Bool { hasArrived.withLock { $0 } }
     func open() { isOpen.withLock { $0 = true } }
     func pass() {
+        hasArrived.withLock { $0 = true }
         let start = MonotonicClock.nanoseconds()
         while !isOpen.withLock({ $0 }), MonotonicClock.nanoseconds() - start < 20_000_000_000 { usleep(1000) }
     }

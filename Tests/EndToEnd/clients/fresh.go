@@ -12,8 +12,12 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A wait longer than this says that the masters, or the machine, are still busy with their own start.
-const promptWait = 100 * time.Millisecond
+const (
+	// A wait longer than this says that the masters, or the machine, are still busy with their own start.
+	promptWait = 250 * time.Millisecond
+	// The load is ready when nobody waited longer than that for so long. The suite judges these seconds too.
+	promptFor = 3 * time.Second
+)
 
 // freshClients are clients that do nothing but open new connections.
 type freshClients struct {
@@ -56,11 +60,11 @@ func startFreshClients(
 	return clients, nil
 }
 
-// waitUntilPrompt returns once every new connection of the last second was prompt; false when the load ended before.
+// waitUntilPrompt returns once every new connection was prompt for a while; false when the load ended before.
 func (f *freshClients) waitUntilPrompt(ctx context.Context) bool {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	for monotonic()-atomic.LoadInt64(&f.lastSlow) < int64(time.Second) {
+	for monotonic()-atomic.LoadInt64(&f.lastSlow) < int64(promptFor) {
 		select {
 		case <-ctx.Done():
 			return false

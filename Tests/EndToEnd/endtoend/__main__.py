@@ -7,13 +7,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from types import FrameType
 
 from . import table
 from .balancer import Balancer, Fairlead, HAProxy, Options
 from .cluster.control_plane import ControlPlane
-from .cluster.network import remove_leftovers
+from .cluster.network import remove_leftovers, remove_networks
 from .failure import Failure
 from .scenario import Result, Scenario, Stage
 from .scenarios import SCENARIOS
@@ -82,6 +83,7 @@ def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, res
             balancer.stop()
         if cluster is not None:
             cluster.stop()
+        remove_networks()
         _say(f"everything is taken down, after {now() - started:.0f} s")
 
 
@@ -93,6 +95,8 @@ def _run_one(scenario: Scenario, stage: Stage) -> Result:
         result = scenario.run(stage)
     except Failure as failure:
         result = Result(scenario.name, findings=[str(failure)], log=failure.log)
+    except Exception:  # a fault of the suite itself must not cost the other rows
+        result = Result(scenario.name, findings=[traceback.format_exc()])
     try:
         stage.cluster.restore()
         if not stage.balancer.process.running:

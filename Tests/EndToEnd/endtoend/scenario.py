@@ -15,6 +15,7 @@ from .cluster.master import Master
 from .load import Load, Records
 from .waiting import observe
 
+# For so long clients/fresh.go wants calm before it calls the load ready.
 BEFORE_FAULT_SECONDS = 3
 AFTER_FAULT_SECONDS = 8
 # More than this before anything happened is not the balancer's doing.
@@ -93,7 +94,6 @@ class FaultScenario(Scenario):
         result = Result(self.name, log=stage.balancer.process.log)
         folder = stage.work / self.name
         with StatusWatcher(stage.balancer) as watcher, Load(stage.clients, stage.cluster, folder) as load:
-            observe(BEFORE_FAULT_SECONDS)
             victim = self.choose(stage)
             fault = self.strike(stage, victim)
             observe(AFTER_FAULT_SECONDS)

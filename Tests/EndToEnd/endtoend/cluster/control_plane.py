@@ -100,11 +100,10 @@ class ControlPlane:
         return {peer for peer in peers if peer.startswith(f"{self.balancer_host.address}:")}
 
     def stop(self) -> None:
-        """Ends everything and removes the network."""
+        """Ends every program on the masters."""
         for master in self.masters.values():
             for process in reversed(master.processes):
                 process.stop(within=0.2)
-        self.network.remove()
 
 
 def _make_trust(folder: Path) -> Trust:

@@ -116,11 +116,11 @@ class Network:
     def mend(self, name: str) -> None:
         _ip("-n", self._switch, "link", "set", f"port-{name}", "up")
 
-    def remove(self) -> None:
-        """Kills what still runs on the hosts and removes them with the bridge."""
-        for namespace in [*(host.namespace for host in self.hosts.values()), self._switch]:
-            _remove_namespace(namespace)
-        self.hosts.clear()
+
+def remove_networks() -> None:
+    """Removes every host and bridge of this process, also half-made ones, and kills what still runs there."""
+    for path in sorted(NAMESPACE_FOLDER.glob(f"{PREFIX}{os.getpid()}-*")):
+        _remove_namespace(path.name)
 
 
 def remove_leftovers() -> list[str]:

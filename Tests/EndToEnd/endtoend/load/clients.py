@@ -14,7 +14,10 @@ from .records import Records
 
 
 class Load:
-    """Twenty clients with ten new connections a second each, and thirty that keep one with a watch and GETs."""
+    """Twenty clients with ten new connections a second each, and thirty that keep one with a watch and GETs.
+
+    The `with` block begins after three seconds in which every new connection was prompt: the time before the fault.
+    """
 
     def __init__(self, program: Path, cluster: ControlPlane, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ class Holding:
             raise Failure("held connections were lost", self._process.log)
 
 
-def _wait_for_ready(process: Process, within: float = 30) -> None:
+def _wait_for_ready(process: Process, within: float = 45) -> None:
     def ready() -> bool:
         process.require_running()
         return any(line.startswith("ready") for line in process.log.read_text().splitlines())

@@ -1,0 +1,69 @@
+import SystemIO
+import Testing
+
+@Suite struct DescriptorTests {
+    @Test(arguments: [
+        "127.0.0.1:6443", "0.0.0.0:0", "[::1]:6443", "[fe80::1%2]:65535", "[::ffff:10.0.0.1]:1", "[2001:db8::1]:443",
+    ]) func addressIsReadAndWritten(_ text: String) {
+        #expect(SocketAddress(text)?.description == text)
+    }
+
+    @Test(arguments: [
+        "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "::1:6443x", "host:1",
+        "[::1]", "[127.0.0.1]:1", "[::1%eth0]:1", "1.2.3:1", "[::1]:1 ",
+    ]) func whatIsNoAddressIsRefused(_ text: String) {
+        #expect(SocketAddress(text) == nil)
+    }
+
+    @Test func hostHashIsTheSameForOneIPv4ClientOnBothFamilies() throws {
+        let plain = try #require(SocketAddress("10.1.2.3:1"))
+        let mapped = try #require(SocketAddress("[::ffff:10.1.2.3]:99"))
+        #expect(plain.hostHash == mapped.hostHash)
+        #expect(plain.hostHash != (try #require(SocketAddress("10.1.2.4:1"))).hostHash)
+    }
+
+    @Test func eventDescriptorWakesAnEpollSetUntilCleared() throws {
+        let event = try EventDescriptor()
+        let epoll = try Epoll()
+        let buffer = Epoll.EventBuffer(capacity: 4)
+        try epoll.add(event.borrowed, .readable, token: 42)
+        let quiet = try epoll.wait(into: buffer, timeoutMilliseconds: 0)
+        #expect(quiet == 0)
+        event.signal()
+        event.signal()
+        let woken = try epoll.wait(into: buffer, timeoutMilliseconds: 1000)
+        #expect(woken == 1)
+        let token = buffer[0].token
+        #expect(token == 42)
+        event.clear()
+        let again = try epoll.wait(into: buffer, timeoutMilliseconds: 0)
+        #expect(again == 0)
+    }
+
+    @Test func pipeTellsFullFromEmpty() throws {
+        let pipe = try Pipe(bytes: 65_536)
+        let capacity = pipe.capacity
+        #expect(capacity >= 4096)
+        let result = withUnsafeTemporaryAllocation(byteCount: 16, alignment: 1) { pipe.read(into: $0) }
+        #expect(result == .wouldBlock)
+    }
+
+    @Test func ownedDescriptorIsClosedOnceAndDuplicatesLiveOn() throws {
+        let copy: OwnedDescriptor
+        do {
+            let first = try Socket.stream(for: .v4(0x7f00_0001, port: 0))
+            try Socket.bind(first.rawValue, to: .v4(0x7f00_0001, port: 0))
+            copy = try first.duplicate()
+        }
+        let port = try Socket.localAddress(copy.rawValue).port
+        #expect(port != 0)
+    }
+
+    @Test func threadRunsItsBodyAndIsJoined() throws {
+        let event = try EventDescriptor()
+        let number = event.borrowed
+        let thread = try Thread(name: "a name that is longer than the kernel allows") { _ = number }
+        thread.join()
+        thread.join()
+    }
+}
