@@ -51,18 +51,26 @@ package final class DataPlane: Sendable {
     /// - Parameters:
     ///   - workers: Threads, at least 1.
     ///   - maxConnections: The most connections of the whole process. Each takes two descriptors.
+    ///   - descriptorCeiling: Descriptors from this number on are left to the rest of the process, whatever connections,
+    ///     dials and pipes would take. A process that runs out of them altogether does not survive it: libdispatch ends it
+    ///     when it cannot open /proc to count its threads.
     ///   - events: Told of dial failures.
     /// - Throws: EMFILE, ENOMEM or EAGAIN when the system gives no thread or descriptor.
-    package init(workers: Int, maxConnections: Int, events: any DataPlaneEvents) throws(Errno) {
+    package init(
+        workers: Int, maxConnections: Int, descriptorCeiling: Int = .max, events: any DataPlaneEvents
+    ) throws(Errno) {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        let limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
+        var limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
+        limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
+        // Where descriptors are few, pipes must not be what clients are turned away for.
+        limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
         for index in 0..<workers {
             let mailbox = try Mailbox()
             mailboxes.append(mailbox)
             threads.append(
-                try Thread(name: "relay-\(index)") {
+                try Thread(name: "relay-\(index)") { [limits] in
                     do throws(Errno) {
                         var loop = try RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
                         loop.run()

@@ -9,6 +9,7 @@ struct PipePool: ~Copyable {
     private let pipeBytes: Int
     private let openLimit: Int
     private let idleLimit: Int
+    private let descriptorCeiling: Int32
 
     private final class Slot {
         let pipe: Pipe
@@ -19,10 +20,12 @@ struct PipePool: ~Copyable {
     ///   - pipeBytes: What each pipe should hold.
     ///   - openLimit: How many pipes are open at most.
     ///   - idleLimit: How many unused pipes are kept open.
-    init(pipeBytes: Int, openLimit: Int, idleLimit: Int) {
+    ///   - descriptorCeiling: No pipe is kept whose descriptors have this number or a higher one.
+    init(pipeBytes: Int, openLimit: Int, idleLimit: Int, descriptorCeiling: Int32 = .max) {
         self.pipeBytes = pipeBytes
         self.openLimit = openLimit
         self.idleLimit = idleLimit
+        self.descriptorCeiling = descriptorCeiling
     }
 
     /// Takes an empty pipe. nil when as many are open as may be, or the system gives none: the flow then stays with the
@@ -30,7 +33,7 @@ struct PipePool: ~Copyable {
     mutating func take() -> Int32? {
         if let index = idle.popLast() { return index }
         guard slots.count - vacant.count < openLimit else { return nil }
-        guard let pipe = try? Pipe(bytes: pipeBytes) else { return nil }
+        guard let pipe = try? Pipe(bytes: pipeBytes), pipe.highestDescriptor < descriptorCeiling else { return nil }
         let slot = Slot(pipe)
         if let index = vacant.popLast() {
             slots[Int(index)] = slot

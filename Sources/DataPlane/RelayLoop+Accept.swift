@@ -17,6 +17,10 @@ extension RelayLoop {
         for _ in 0..<Self.acceptBatch {
             switch Socket.accept(listener.descriptor) {
             case .accepted(let client, let source):
+                guard client < limits.descriptorCeiling else {
+                    turnAway(client, frontend: Int(listener.frontend))
+                    return false
+                }
                 admit(client, from: source, frontend: Int(listener.frontend))
                 guard acceptResumesAt == 0 else { return false }
             case .wouldBlock:
@@ -28,6 +32,14 @@ extension RelayLoop {
             }
         }
         return true
+    }
+
+    /// Resets a client whose descriptor is one of those that are not the relay's, and takes no more for a while.
+    private mutating func turnAway(_ client: BorrowedDescriptor, frontend index: Int) {
+        reset(client)
+        frontends[index]?.row.add(FrontendCounter.accepted.rawValue, 1)
+        frontends[index]?.row.add(FrontendCounter.refusedByLimit.rawValue, 1)
+        pauseAccepting(frontend: index, .tooManyOpenFiles)
     }
 
     private mutating func admit(_ client: BorrowedDescriptor, from source: SocketAddress, frontend index: Int) {

@@ -109,6 +109,10 @@ extension RelayLoop {
             dialFailed(index, .connect(error))
             return .failed
         }
+        guard descriptor < limits.descriptorCeiling else {
+            closeDescriptor(descriptor)
+            return postpone(slot, dial, .tooManyOpenFiles)
+        }
         for option in frontend.socketOptions { try? option.set(on: descriptor) }
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
         dial.nextRole += 1

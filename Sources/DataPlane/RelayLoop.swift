@@ -11,6 +11,9 @@ struct RelayLoop: ~Copyable {
     struct Limits: Sendable {
         /// The connections of the whole process. The kernel spreads clients by hash, so that one worker may have all.
         let process: ProcessConnections
+        /// Descriptors from this number on are not the relay's: a worker that gets one gives it back, as if there were none
+        /// left. The system gives out the lowest number that is free, so a high one shows how many are open.
+        var descriptorCeiling = Int32.max
         /// Bytes that one connection may move before others have their turn.
         var turnBytes = 1 << 18
         /// By this a byte that is spliced is cheaper than one that is copied: so many more of them make a turn.
@@ -110,7 +113,9 @@ struct RelayLoop: ~Copyable {
         let capacity = min(max(limits.process.limit, 16), EventToken.slotLimit)
         table = ConnectionTable(capacity: capacity)
         timers = TimerWheel(capacity: capacity, now: now)
-        pipes = PipePool(pipeBytes: limits.pipeBytes, openLimit: limits.pipes, idleLimit: 16)
+        pipes = PipePool(
+            pipeBytes: limits.pipeBytes, openLimit: limits.pipes, idleLimit: 16,
+            descriptorCeiling: limits.descriptorCeiling)
         buffer = .allocate(byteCount: limits.bufferBytes, alignment: 4096)
         runQueue.reserveCapacity(256)
         runningQueue.reserveCapacity(256)

@@ -19,6 +19,9 @@ package struct Pipe: ~Copyable, Sendable {
         capacity = granted > 0 ? Int(granted) : 65_536
     }
 
+    /// The higher number of its two descriptors.
+    package var highestDescriptor: BorrowedDescriptor { max(readEnd.rawValue, writeEnd.rawValue) }
+
     /// Moves up to `limit` bytes from a socket into the pipe.
     package func fill(from socket: BorrowedDescriptor, limit: Int) -> IOResult {
         Self.splice(from: socket, to: writeEnd.rawValue, limit: limit)

@@ -39,19 +39,36 @@ actor Daemon {
         loaded = Loaded(configuration: configuration, path: path)
         self.logger = logger
         observer = RelayObserver(logger: logger)
+        let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)
+        guard capacity >= Self.leastCapacity else {
+            let least = Self.reserve(workers: workers) + 2 * Self.leastCapacity
+            throw Failure(reasons: [
+                """
+                the descriptor limit of \(descriptors) is too low, \(workers) workers need at least \(least): raise \
+                LimitNOFILE in the unit or `ulimit -n` in the shell
+                """
+            ])
+        }
         do throws(Errno) {
             dataPlane = try DataPlane(
-                workers: workers, maxConnections: Self.connectionCapacity(descriptors: descriptors, workers: workers),
+                workers: workers, maxConnections: capacity, descriptorCeiling: descriptors - Self.controlReserve,
                 events: observer)
         } catch {
             throw Failure(reasons: ["cannot start \(workers) relay workers: \(error)"])
         }
     }
 
-    /// How many connections the descriptor limit allows: two each, after what the rest of the process may need.
+    /// A daemon that could take fewer connections than this does not start.
+    private static let leastCapacity = 16
+    /// Descriptors for probes, the admin port, files and libdispatch. The relay never takes them.
+    private static let controlReserve = 256
+
+    /// Descriptors that are not for connections: those above, and the epoll sets, mailboxes and listeners of the workers.
+    private static func reserve(workers: Int) -> Int { controlReserve + workers * 8 }
+
+    /// How many connections the descriptor limit allows, two descriptors each.
     private static func connectionCapacity(descriptors: Int, workers: Int) -> Int {
-        let reserve = 256 + workers * 48  // probes, admin port, files; epoll sets, listeners and splice pipes
-        return max(16, (descriptors - reserve) / 2)
+        (descriptors - reserve(workers: workers)) / 2
     }
 
     // MARK: Starting

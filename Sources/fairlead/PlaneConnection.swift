@@ -22,6 +22,11 @@ struct RelayPublisher: PoolPublisher {
 final class RelayObserver: DataPlaneEvents {
     private let controllers = Mutex<[FrontendController]>([])
     private let logger: Logger
+    /// When a pause was logged last, in monotonic nanoseconds.
+    private let pauseLoggedAt = Mutex<UInt64?>(nil)
+
+    /// Between two lines about pauses, which come ten a second and worker while descriptors are short: 10 s.
+    private static let pauseLogInterval: UInt64 = 10_000_000_000
 
     init(logger: Logger) { self.logger = logger }
 
@@ -38,6 +43,13 @@ final class RelayObserver: DataPlaneEvents {
     }
 
     func acceptPaused(frontend: String, error: Errno) {
+        let now = MonotonicClock.nanoseconds()
+        let isNews = pauseLoggedAt.withLock { last in
+            if let last, now - last < Self.pauseLogInterval { return false }
+            last = now
+            return true
+        }
+        guard isNews else { return }
         logger.error(
             "accepting is paused: \(error). Raise LimitNOFILE or lower limits.maxConnections",
             metadata: ["frontend": "\(frontend)"])

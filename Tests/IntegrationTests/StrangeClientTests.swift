@@ -16,7 +16,9 @@ import Testing
     }
 
     private func staysWell(_ fairlead: RunningFairlead, _ pki: ThrowAwayPKI) async throws {
-        try await fairlead.wait(for: "no connection to be left") { $0.frontends.allSatisfy { $0.connections.active == 0 } }
+        try await fairlead.wait(for: "no connection to be left") {
+            $0.frontends.allSatisfy { $0.connections.active == 0 }
+        }
         #expect(try await fairlead.client(pki).ask(5) == ["a": 5])
         #expect(try await fairlead.admin("GET", "/livez").status == 200)
         #expect(try await fairlead.backend("a").state == "up")
