@@ -86,8 +86,11 @@ package final class DataPlane: Sendable {
     // MARK: Frontends
 
     /// Listens on a frontend's addresses. Clients that come before a pool is published are reset.
-    package func open(_ options: FrontendOptions) throws(ListenError) {
-        let sockets = try Self.bindAll(options, Set(options.listen), workers: mailboxes.count)
+    ///
+    /// - Parameter leaving: Addresses that other frontends are about to give up; they may be in the way until then.
+    package func open(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) {
+        let sockets = try Self.bindAll(
+            options, Set(options.listen), besides: leaving, workers: mailboxes.count)
         state.withLock { state in
             precondition(state.frontends[options.name] == nil, "the frontend is open already")
             let index = state.nextIndex
@@ -102,11 +105,13 @@ package final class DataPlane: Sendable {
 
     /// Applies changed options to an open frontend: new addresses are bound first, then old ones closed. Established
     /// connections stay.
-    package func update(_ options: FrontendOptions) throws(ListenError) {
+    ///
+    /// - Parameter leaving: Addresses that other frontends are about to give up; they may be in the way until then.
+    package func update(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) {
         let bound = state.withLock { $0.frontends[options.name]?.bound ?? [:] }
         let current = Set(bound.keys)
         let wanted = Set(options.listen)
-        let former = current.subtracting(wanted).compactMap { bound[$0] }
+        let former = current.subtracting(wanted).compactMap { bound[$0] } + leaving
         let sockets = try Self.bindAll(
             options, wanted.subtracting(current), besides: former, workers: mailboxes.count)
         state.withLock { state in
@@ -161,7 +166,7 @@ package final class DataPlane: Sendable {
 
     /// Binds every address once a worker, or none at all.
     ///
-    /// `former` are addresses that the frontend gives up: it may be one of them that is in the way, such as
+    /// `former` are addresses that this frontend or another gives up: it may be one of them that is in the way, such as
     /// `127.0.0.1:6443` in that of `0.0.0.0:6443`.
     private static func bindAll(
         _ options: FrontendOptions, _ addresses: Set<SocketAddress>, besides former: [SocketAddress] = [],

@@ -191,12 +191,13 @@ actor Daemon {
         _ frontends: [Configuration.Frontend], former: [String: Configuration.Frontend]
     ) throws(Failure) {
         var done: [Configuration.Frontend] = []
+        let leaving = addressesGivenUp(by: former, in: frontends)
         do throws(DataPlane.ListenError) {
             for frontend in frontends {
                 if former[frontend.name] == nil {
-                    try dataPlane.open(frontend.dataPlaneOptions)
+                    try dataPlane.open(frontend.dataPlaneOptions, leaving: leaving)
                 } else {
-                    try dataPlane.update(frontend.dataPlaneOptions)
+                    try dataPlane.update(frontend.dataPlaneOptions, leaving: leaving)
                 }
                 done.append(frontend)
             }
@@ -210,6 +211,19 @@ actor Daemon {
                 }
             }
             throw Failure(reasons: ["\(error)"])
+        }
+    }
+
+    /// Where frontends listen that do not any more afterwards. Another frontend may take such an address over: one that
+    /// was renamed does.
+    private func addressesGivenUp(
+        by former: [String: Configuration.Frontend], in frontends: [Configuration.Frontend]
+    ) -> [SocketAddress] {
+        let wanted = Dictionary(uniqueKeysWithValues: frontends.map { ($0.name, Set($0.listen)) })
+        return former.values.flatMap { frontend in
+            zip(frontend.listen, dataPlane.addresses(ofFrontend: frontend.name))
+                .filter { configured, _ in wanted[frontend.name]?.contains(configured) != true }
+                .map { _, bound in bound }
         }
     }
 
