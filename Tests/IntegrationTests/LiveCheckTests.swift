@@ -68,7 +68,8 @@ import Testing
             let rest = lines[start...].dropFirst()
             return lines[start...].prefix(1 + rest.prefix { !$0.hasPrefix("api/") }.count).joined(separator: "\n")
         }
-        #expect(findings("red").contains("! GET /readyz answers 500") && findings("red").contains("failed checks: etcd"))
+        let red = findings("red")
+        #expect(red.contains("! GET /readyz answers 500") && red.contains("failed checks: etcd"), "\(red)")
         #expect(findings("silent").contains("answers 401") && findings("silent").contains("health.tokenFile"))
         #expect(findings("gone").contains("Connection refused"), "\(result.output)")
         #expect(findings("well").contains(": ok"))

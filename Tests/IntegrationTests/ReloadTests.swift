@@ -87,6 +87,33 @@ import Testing
         #expect(try await connection.whoami() == "a")
     }
 
+    @Test func `a frontend that is renamed keeps its address, and two can change theirs`() async throws {
+        let pki = try ThrowAwayPKI()
+        let servers = try APIServer.three(pki)
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(name: "first", caFile: pki.caFile, [servers[0].backend]),
+                .init(name: "second", caFile: pki.caFile, [servers[1].backend])))
+        // Port 0 would be another port for another frontend.
+        let (one, two) = (try await fairlead.address("first"), try await fairlead.address("second"))
+        func configuration(_ names: (String, String)) -> ConfigurationText {
+            ConfigurationText(
+                .init(name: names.0, listen: ["\(one)"], caFile: pki.caFile, [servers[0].backend]),
+                .init(name: names.1, listen: ["\(two)"], caFile: pki.caFile, [servers[1].backend]))
+        }
+        let client = Client(address: one, tls: try pki.client())
+        for (generation, names) in [("renamed", "second"), ("second", "renamed")].enumerated() {
+            try fairlead.reload(configuration(names))
+            try await fairlead.wait(for: "generation \(generation + 2)") {
+                $0.configuration.generation == generation + 2 && $0.ready
+                    && $0.frontends.map(\.name) == [names.0, names.1]
+            }
+            #expect(try await fairlead.address(names.0) == one)
+            // A client that is in the queue of the former listener while it closes is reset.
+            try await until("all clients to be served by a") { (try? await client.ask(5)) == ["a": 5] }
+        }
+    }
+
     @Test func `a bad file changes nothing and every fault is told`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server())
