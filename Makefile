@@ -10,11 +10,13 @@ ARGS ?=
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
-TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl kubernetes-client
+# kubectl may be there from elsewhere, and two packages cannot own it.
+TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl),,kubernetes-client)
 # A wrong import between modules is an error, not a habit (see Package.swift).
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath -Xlinker -z -Xlinker now
-TEST_FLAGS := $(SWIFT_FLAGS) --disable-xctest
+TEST_SUITES := SystemIOTests BalancingTests FairleadConfigurationTests SecureHTTPTests ControlPlaneTests AdminTests \
+	DataPlaneTests IntegrationTests
 
 # $(call need,packages): installs those that are missing.
 define need
@@ -25,6 +27,17 @@ if [ -n "$$missing" ]; then \
 	{ $(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
 		-o DPkg::Lock::Timeout=600 install --no-install-recommends $$missing; } </dev/null >&2; \
 fi
+endef
+
+# $(call run-tests,flags,environment): builds all tests, then runs one module after the other. In one process the modules
+# that compute would take the cores from those that wait for deadlines.
+define run-tests
+swift build $(SWIFT_FLAGS) $(1) --build-tests
+@failed=; for suite in $(TEST_SUITES); do \
+	echo "== $$suite"; \
+	$(2) swift test --skip-build --disable-xctest $(1) --filter "^$$suite\." || failed="$$failed $$suite"; \
+done; \
+if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
 .PHONY: help run build release test test-tsan test-asan e2e lint format install uninstall clean
@@ -45,17 +58,15 @@ release: ## Builds .build/release/fairlead with the Swift library linked in
 
 test: ## Runs the unit and integration tests
 	$(call need,$(TEST_PACKAGES))
-	swift build $(SWIFT_FLAGS) --build-tests
-	swift test $(TEST_FLAGS) --skip-build
+	$(call run-tests)
 
 test-tsan: ## Runs them under the thread sanitizer
 	$(call need,$(TEST_PACKAGES))
-	TSAN_OPTIONS="halt_on_error=1 suppressions=$(CURDIR)/Tests/tsan.suppressions" \
-		swift test $(TEST_FLAGS) --sanitize thread --scratch-path .build-tsan
+	$(call run-tests,--sanitize thread --scratch-path .build-tsan)
 
 test-asan: ## Runs them under the address sanitizer
 	$(call need,$(TEST_PACKAGES))
-	ASAN_OPTIONS="detect_leaks=0" swift test $(TEST_FLAGS) --sanitize address --scratch-path .build-asan
+	$(call run-tests,--sanitize address --scratch-path .build-asan,ASAN_OPTIONS=detect_leaks=0)
 
 e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
 	Tests/EndToEnd/run

@@ -44,7 +44,7 @@ package final class DataPlane: Sendable {
 
     private let mailboxes: [Mailbox]
     private let threads: [Thread]
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Starts the workers. They listen nowhere until `open`.
     ///

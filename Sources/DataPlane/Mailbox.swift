@@ -1,5 +1,4 @@
 import Balancing
-import Synchronization
 import SystemIO
 
 /// What the other threads ask of a worker.
@@ -54,7 +53,7 @@ struct BackendEndpoint: Sendable {
 /// Commands on their way to one worker: any thread posts, the worker takes them all when its epoll set wakes.
 final class Mailbox: Sendable {
     private let event: EventDescriptor
-    private let commands = Mutex<[WorkerCommand]>([])
+    private let commands = Locked<[WorkerCommand]>([])
 
     init() throws(Errno) { event = try EventDescriptor() }
 

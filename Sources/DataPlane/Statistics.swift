@@ -125,7 +125,7 @@ final class FrontendShared: Sendable {
     let active = Atomic<Int>(0)
     let rows: CounterRows
     /// Open connections by source host; used only while a limit a source is set.
-    let sources = Mutex<[UInt64: Int]>([:])
+    let sources = Locked<[UInt64: Int]>([:])
 
     init(name: String, workers: Int) {
         self.name = name

@@ -1,5 +1,4 @@
 import Dispatch
-import Synchronization
 import SystemIO
 
 /// The client's side of one connection: connects, then carries one request after the other, each under a deadline.
@@ -23,7 +22,7 @@ final class ClientExchange: @unchecked Sendable {
     }
 
     let queue = DispatchQueue(label: "fairlead.http.client")
-    let shared = Mutex(Shared())
+    let shared = Locked(Shared())
     private let address: SocketAddress
     private let tls: TLSClientContext?
     private let host: String

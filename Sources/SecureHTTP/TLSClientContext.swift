@@ -1,5 +1,4 @@
 import COpenSSL
-import Synchronization
 import SystemIO
 
 /// How a client checks the server and identifies itself.
@@ -38,7 +37,7 @@ package struct TLSClientOptions: Sendable, Hashable {
 package final class TLSClientContext: Sendable {
     /// What the context was made from.
     package let options: TLSClientOptions
-    private let loaded: Mutex<Loaded>
+    private let loaded: Locked<Loaded>
 
     private struct Loaded {
         var handle: TLSContextHandle
@@ -53,7 +52,7 @@ package final class TLSClientContext: Sendable {
         self.options = options
         // The identities come first: a file that changes in between is then loaded once more, not missed.
         let identities = Self.identities(options)
-        loaded = Mutex(Loaded(handle: try Self.load(options), identities: identities))
+        loaded = Locked(Loaded(handle: try Self.load(options), identities: identities))
     }
 
     /// Why the last attempt to load changed files failed; nil when the newest files are in use.

@@ -1,11 +1,10 @@
 import Glibc
-import Synchronization
 
 /// A folder of one's own below TMPDIR or /tmp, mode 0700, removed with all that is in it when the value goes.
 package final class TemporaryDirectory: Sendable {
     /// The folder.
     package let path: String
-    private let isRemoved = Mutex(false)
+    private let isRemoved = Locked(false)
 
     /// Makes the folder (mkdtemp(3)).
     ///

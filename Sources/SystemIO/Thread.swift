@@ -1,10 +1,9 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// A named POSIX thread that runs one closure (pthread_create(3)).
 package final class Thread: Sendable {
-    private let identifier: Mutex<pthread_t?>
+    private let identifier: Locked<pthread_t?>
 
     /// Starts a thread.
     ///
@@ -31,7 +30,7 @@ package final class Thread: Sendable {
             start.release()
             throw Errno(rawValue: result)
         }
-        identifier = Mutex(thread)
+        identifier = Locked(thread)
     }
 
     /// Waits until the thread has ended (pthread_join(3)). Later calls return at once.

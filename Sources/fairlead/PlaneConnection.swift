@@ -2,7 +2,6 @@ import Balancing
 import ControlPlane
 import DataPlane
 import Logging
-import Synchronization
 import SystemIO
 
 /// Carries what the control plane decides to the relay.
@@ -20,10 +19,10 @@ struct RelayPublisher: PoolPublisher {
 
 /// Carries what the relay sees to the control plane.
 final class RelayObserver: DataPlaneEvents {
-    private let controllers = Mutex<[FrontendController]>([])
+    private let controllers = Locked<[FrontendController]>([])
     private let logger: Logger
     /// When a pause was logged last, in monotonic nanoseconds.
-    private let pauseLoggedAt = Mutex<UInt64?>(nil)
+    private let pauseLoggedAt = Locked<UInt64?>(nil)
 
     /// Between two lines about pauses, which come ten a second and worker while descriptors are short: 10 s.
     private static let pauseLogInterval: UInt64 = 10_000_000_000

@@ -1,11 +1,11 @@
 import Admin
-import Synchronization
+import SystemIO
 
 /// A source that answers with a fixed status and remembers the writes.
 final class SampleSource: AdminSource {
     private let current: Status
     private let live: Bool
-    private let log = Mutex<[String]>([])
+    private let log = Locked<[String]>([])
 
     init(_ status: Status = Samples.full, live: Bool = true) {
         current = status

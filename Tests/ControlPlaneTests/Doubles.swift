@@ -1,6 +1,5 @@
 import Balancing
 import Logging
-import Synchronization
 import SystemIO
 
 @testable import ControlPlane
@@ -25,7 +24,7 @@ final class FakeBackend: BackendProber {
         var connectionEnded: @Sendable () -> Void = {}
     }
 
-    let state = Mutex(State())
+    let state = Locked(State())
     private let clock: ManualClock
 
     init(clock: ManualClock) { self.clock = clock }
@@ -78,7 +77,7 @@ final class RecordingPublisher: PoolPublisher {
         case reset(BackendID)
     }
 
-    private let events = Mutex<[(at: Instant, event: Event)]>([])
+    private let events = Locked<[(at: Instant, event: Event)]>([])
     private let clock: any ProbeClock
 
     init(clock: any ProbeClock) { self.clock = clock }
@@ -114,7 +113,7 @@ final class LogRecorder: Sendable {
         let metadata: Logger.Metadata
     }
 
-    private let recorded = Mutex<[Line]>([])
+    private let recorded = Locked<[Line]>([])
 
     var lines: [Line] { recorded.withLock { $0 } }
 

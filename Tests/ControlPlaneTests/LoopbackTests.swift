@@ -1,6 +1,5 @@
 import Balancing
 import SecureHTTP
-import Synchronization
 import SystemIO
 import TestSupport
 import Testing
@@ -16,19 +15,19 @@ struct LoopbackTests {
 
         let name: String
         let address: SocketAddress
-        let mood = Mutex(Mood.ready)
-        private let server: Mutex<HTTPServer>
+        let mood = Locked(Mood.ready)
+        private let server: Locked<HTTPServer>
         private let tls: TLSServerContext
 
         init(_ name: String, _ pki: ThrowAwayPKI) throws {
             self.name = name
             tls = try pki.server()
-            let handler = Mutex<(@Sendable (HTTPRequest) async -> HTTPResponse)?>(nil)
+            let handler = Locked<(@Sendable (HTTPRequest) async -> HTTPResponse)?>(nil)
             let first = try HTTPServer(listen: .v4(0x7f00_0001, port: 0), tls: tls) { request in
                 await handler.withLock { $0 }?(request) ?? .text(503, "")
             }
             address = first.address
-            server = Mutex(first)
+            server = Locked(first)
             handler.withLock { $0 = { [weak self] request in await self?.answer(request) ?? .text(503, "") } }
         }
 

@@ -1,5 +1,5 @@
 import Balancing
-import Synchronization
+import SystemIO
 
 @testable import ControlPlane
 
@@ -19,7 +19,7 @@ final class ManualClock: ProbeClock {
         var numbers: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     func now() -> Instant {
         state.withLock { state in

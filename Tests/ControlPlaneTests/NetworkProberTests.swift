@@ -1,6 +1,5 @@
 import Balancing
 import SecureHTTP
-import Synchronization
 import SystemIO
 import TestSupport
 import Testing
@@ -38,7 +37,7 @@ struct NetworkProberTests {
 
     @Test("A ready backend is ready, asked on the right path, and shows its certificate")
     func ready() async throws {
-        let seen = Mutex<[String]>([])
+        let seen = Locked<[String]>([])
         let server = try server { request in
             seen.withLock { $0.append(request.target) }
             return .text(200, "ok")
@@ -73,7 +72,7 @@ struct NetworkProberTests {
     @Test("A token is sent, read again when its file changes, and its absence is told")
     func token() async throws {
         let file = try pki.directory.write("token", "first\n")
-        let seen = Mutex<[String?]>([])
+        let seen = Locked<[String?]>([])
         let server = try server { request in
             seen.withLock { $0.append(request.headers["Authorization"]) }
             return .text(200, "ok")
@@ -207,7 +206,7 @@ struct NetworkProberTests {
 
     @Test("A kept connection that broke as it was used is no failure: a fresh one is asked")
     func staleConnection() async throws {
-        let ended = Mutex(0)
+        let ended = Locked(0)
         let server = try ScriptedServer(tls: pki.server()) { number in
             let answer: [ScriptedServer.Step] = [.readRequest, .text("HTTP/1.1 200 OK\nContent-Length: 2\n\nok")]
             return number == 0 ? answer + [.readRequest, .reset] : answer + answer + [.silence]
@@ -222,7 +221,7 @@ struct NetworkProberTests {
 
     @Test("The end of the idle connection is told once; the end of one that is not kept is not")
     func endIsNews() async throws {
-        let ended = Mutex(0)
+        let ended = Locked(0)
         let server = try server { _ in .text(200, "ok") }
         let prober = NetworkProber(address: server.address, options: options) { ended.withLock { $0 += 1 } }
         #expect(await prober.ask(.readiness, timeout: .seconds(10)).verdict == .ok)

@@ -1,6 +1,5 @@
 import Balancing
 import Logging
-import Synchronization
 import SystemIO
 import Testing
 
@@ -76,7 +75,7 @@ final class Stage: Sendable {
 /// Makes fake probers and remembers them.
 final class FakeBackends: Sendable {
     private let clock: ManualClock
-    private let made = Mutex<[(name: String, backend: FakeBackend)]>([])
+    private let made = Locked<[(name: String, backend: FakeBackend)]>([])
 
     init(clock: ManualClock) { self.clock = clock }
 

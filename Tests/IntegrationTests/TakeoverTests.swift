@@ -1,5 +1,5 @@
 import SecureHTTP
-import Synchronization
+import SystemIO
 import TestSupport
 import Testing
 
@@ -32,7 +32,7 @@ import Testing
         let pki = try ThrowAwayPKI()
         let well = try APIServer("well", tls: pki.server())
         // It accepts and says nothing, as a stopped process does.
-        let hangs = Mutex(false)
+        let hangs = Locked(false)
         let tls = try pki.server()
         let answer = ScriptedServer.Step.text("HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close\n\nok")
         let other = try ScriptedServer(tls: tls) { _ in

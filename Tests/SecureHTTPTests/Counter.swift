@@ -1,9 +1,9 @@
 import SecureHTTP
-import Synchronization
+import SystemIO
 
 /// Collects what handlers are told.
 final class Counter: Sendable {
-    private let state = Mutex<[HTTPClientError]>([])
+    private let state = Locked<[HTTPClientError]>([])
 
     var errors: [HTTPClientError] { state.withLock { $0 } }
 

@@ -1,5 +1,4 @@
 import SecureHTTP
-import Synchronization
 import SystemIO
 import TestSupport
 import Testing
@@ -96,7 +95,7 @@ struct ServerTests {
 
     @Test("lets a client that never reads go")
     func slowReader() async throws {
-        let finished = Mutex(0)
+        let finished = Locked(0)
         let server = try HTTPServer(listen: loopback, limits: limits) { _ in
             finished.withLock { $0 += 1 }
             return HTTPResponse(status: 200, body: [UInt8](repeating: 0x61, count: 32 << 20))
@@ -163,8 +162,8 @@ struct ServerTests {
 
     @Test("cancels the handler's task when the client is gone or the server stops")
     func handlerCancellation() async throws {
-        let started = Mutex(0)
-        let cancelled = Mutex(0)
+        let started = Locked(0)
+        let cancelled = Locked(0)
         let server = try HTTPServer(listen: loopback, limits: patient) { _ in
             started.withLock { $0 += 1 }
             try? await Task.sleep(for: .seconds(600))

@@ -1,6 +1,5 @@
 import Dispatch
 package import SecureHTTP
-import Synchronization
 package import SystemIO
 
 /// A server that does to each connection what a script says, over TCP or TLS: the ways in which a peer can misbehave.
@@ -68,7 +67,7 @@ private final class Listener: Sendable {
         var isStopped = false
     }
 
-    let state = Mutex(State())
+    let state = Locked(State())
     private let descriptor: BorrowedDescriptor
     private let tls: TLSServerContext?
     private let script: @Sendable (Int) -> [ScriptedServer.Step]

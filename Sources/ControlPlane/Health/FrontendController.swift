@@ -1,6 +1,6 @@
 package import Balancing
 package import Logging
-import Synchronization
+import SystemIO
 
 /// Keeps the health of one frontend's backends and publishes its pool.
 ///
@@ -32,7 +32,7 @@ package actor FrontendController {
     private var tasks: [Int: Task<Void, Never>] = [:]
     private var tasksBegun = 0
     /// Backends about which there is news that was not looked at yet.
-    private nonisolated let news = Mutex<Set<BackendID>>([])
+    private nonisolated let news = Locked<Set<BackendID>>([])
 
     /// A controller that does nothing before `start`.
     ///

@@ -1,5 +1,4 @@
 import Balancing
-import Synchronization
 import SystemIO
 
 /// A listening socket whose connections the test accepts and plays itself.
@@ -8,7 +7,7 @@ final class Backend: Sendable {
 
     let id: BackendID
     let address: SocketAddress
-    private let listener: Mutex<BorrowedDescriptor?>
+    private let listener: Locked<BorrowedDescriptor?>
 
     /// Listens. The options are inherited by its connections.
     init(
@@ -20,7 +19,7 @@ final class Backend: Sendable {
         try Socket.bind(socket.rawValue, to: address)
         try Socket.listen(socket.rawValue, backlog: backlog)
         self.address = try Socket.localAddress(socket.rawValue)
-        listener = Mutex(socket.take())
+        listener = Locked(socket.take())
     }
 
     deinit { close() }

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemIO
 
 /// One end of a bulk transfer, on a thread of its own: sends a pattern, checks the other end's, ends its stream.
@@ -27,7 +26,7 @@ final class Endpoint: Sendable {
     private let thread: Thread
 
     private final class Outcome: Sendable {
-        let value = Mutex<Result<Void, any Error>?>(nil)
+        let value = Locked<Result<Void, any Error>?>(nil)
     }
 
     /// Starts at once. The peer stays open; its stream is ended when everything was sent.

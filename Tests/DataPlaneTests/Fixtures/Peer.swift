@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemIO
 
 /// What went wrong between a test and its peer.
@@ -17,10 +16,10 @@ final class Peer: Sendable {
     /// How long a test waits for anything before it fails.
     static let patience = Duration.seconds(20)
 
-    private let number: Mutex<BorrowedDescriptor?>
+    private let number: Locked<BorrowedDescriptor?>
 
     /// Takes ownership of a connected, non-blocking socket.
-    init(owning descriptor: BorrowedDescriptor) { number = Mutex(descriptor) }
+    init(owning descriptor: BorrowedDescriptor) { number = Locked(descriptor) }
 
     deinit { close() }
 

@@ -1,7 +1,6 @@
 import Balancing
 import DataPlane
 import Glibc
-import Synchronization
 import SystemIO
 import Testing
 
@@ -96,15 +95,15 @@ func recordingErrors(_ body: () async throws -> Void) async {
 
 /// A number that threads count up.
 final class Counter: Sendable {
-    private let count = Mutex(0)
+    private let count = Locked(0)
     var value: Int { count.withLock { $0 } }
     func add(_ amount: Int = 1) { count.withLock { $0 += amount } }
 }
 
 /// What the workers have told the control plane.
 final class RecordedEvents: DataPlaneEvents {
-    private let dials = Mutex<[(BackendID, DialFailure)]>([])
-    private let pauses = Mutex<[Errno]>([])
+    private let dials = Locked<[(BackendID, DialFailure)]>([])
+    private let pauses = Locked<[Errno]>([])
 
     func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
     func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
@@ -119,8 +118,8 @@ final class RecordedEvents: DataPlaneEvents {
 
 /// Holds a thread until it is opened, for 20 s at most.
 final class Gate: Sendable {
-    private let isOpen = Mutex(false)
-    private let hasArrived = Mutex(false)
+    private let isOpen = Locked(false)
+    private let hasArrived = Locked(false)
     /// Whether the thread waits, or has passed.
     var isReached: Bool { hasArrived.withLock { $0 } }
     func open() { isOpen.withLock { $0 = true } }

@@ -1,5 +1,4 @@
 import SecureHTTP
-import Synchronization
 import SystemIO
 import TestSupport
 
@@ -21,10 +20,10 @@ final class APIServer: Sendable {
     let address: SocketAddress
     private let tls: TLSServerContext?
     private let state: SharedState
-    private let server: Mutex<HTTPServer?>
+    private let server: Locked<HTTPServer?>
 
     private final class SharedState: Sendable {
-        let value = Mutex(State())
+        let value = Locked(State())
     }
 
     /// - Parameters:
@@ -36,7 +35,7 @@ final class APIServer: Sendable {
         state = SharedState()
         let server = try Self.serve(name, listen, tls, state)
         address = server.address
-        self.server = Mutex(server)
+        self.server = Locked(server)
     }
 
     /// Three servers called a, b and c with certificates of one authority.

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemIO
 import TestSupport
 import Testing
@@ -12,7 +11,7 @@ final class ChildProcess: Sendable {
     private let errorFile: String
     private let name: String
     /// The value that a shell would show as `$?`; nil while the process runs.
-    private let ended = Mutex<Int32?>(nil)
+    private let ended = Locked<Int32?>(nil)
 
     /// Starts a program (posix_spawn(3)), found along PATH when it has no slash.
     ///

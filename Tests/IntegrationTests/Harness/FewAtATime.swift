@@ -1,4 +1,4 @@
-import Synchronization
+import SystemIO
 import Testing
 
 /// Lets only a few of the tests with this trait run at a time: each has a daemon and servers of its own, and more of them
@@ -30,9 +30,9 @@ private final class Places: Sendable {
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
-    init(_ count: Int) { state = Mutex(State(free: count)) }
+    init(_ count: Int) { state = Locked(State(free: count)) }
 
     func take() async {
         await withCheckedContinuation { continuation in

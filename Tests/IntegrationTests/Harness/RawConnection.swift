@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import SystemIO
 import TestSupport
 
@@ -13,7 +12,7 @@ final class RawConnection: Sendable {
         case reset
     }
 
-    private let descriptor: Mutex<BorrowedDescriptor>
+    private let descriptor: Locked<BorrowedDescriptor>
 
     /// Connects.
     ///
@@ -25,7 +24,7 @@ final class RawConnection: Sendable {
         var state = pollfd(fd: socket.rawValue, events: Int16(POLLOUT), revents: 0)
         try await until("a connection to \(address)") { poll(&state, 1, 0) == 1 }
         if let error = Socket.pendingError(socket.rawValue) { throw error }
-        descriptor = Mutex(socket.take())
+        descriptor = Locked(socket.take())
     }
 
     deinit { close() }
