@@ -60,6 +60,21 @@ struct FrontendControllerTests {
         await stage.controller.stop()
     }
 
+    @Test("A known client that is refused while the server starts is no reason for advice; one that stays refused is")
+    func unauthorizedWhileStarting() async throws {
+        let stage = try await Stage(1, probe: ProbeOptions(tokenFile: "/token"))
+        try stage.backend("b0").behave(readiness: .answers(.unauthorized, status: 403))
+        try await stage.advance(.seconds(8))
+        try stage.backend("b0").behave(readiness: .answers(.ok, status: 200))
+        try await stage.advance(.seconds(5))
+        #expect(stage.log.lines.allSatisfy { $0.level != .warning })
+        try stage.backend("b0").behave(readiness: .answers(.unauthorized, status: 403))
+        try await stage.advance(.seconds(30))
+        let warnings = stage.log.lines.filter { $0.level == .warning }
+        #expect(warnings.count == 1 && warnings.allSatisfy { $0.text.contains("system:monitoring") })
+        await stage.controller.stop()
+    }
+
     @Test("The last usable backend is held through timeouts, and status says so")
     func heldLast() async throws {
         let stage = try await Stage(2)

@@ -14,12 +14,15 @@ final class Stage: Sendable {
     let made: FakeBackends
 
     /// Starts `count` backends named b0, b1, ... that are all ready.
-    init(_ count: Int = 3, policy: HealthPolicy = HealthPolicy(), jitter: Double = 0) async throws {
+    init(
+        _ count: Int = 3, policy: HealthPolicy = HealthPolicy(), probe: ProbeOptions = ProbeOptions(),
+        jitter: Double = 0
+    ) async throws {
         let clock = clock
         publisher = RecordingPublisher(clock: clock)
         let made = FakeBackends(clock: clock)
         controller = FrontendController(
-            name: "kube-apiserver", policy: policy, probe: ProbeOptions(),
+            name: "kube-apiserver", policy: policy, probe: probe,
             backends: (0..<count).map { Stage.specification("b\($0)") }, publisher: publisher, logger: log.logger,
             clock: clock, jitter: { jitter }, makeProber: { made.make($0, connectionEnded: $2) })
         self.made = made

@@ -31,6 +31,8 @@ final class BackendWatch {
     var lastProbe: BackendHealthStatus.Probe?
     var certificate: CertificateSummary?
     var histogram = ProbeHistogram()
+    /// Since when the backend has answered nothing but 401 and 403.
+    var unauthorizedSince: Instant?
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
 

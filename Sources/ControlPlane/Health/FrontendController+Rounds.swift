@@ -13,6 +13,9 @@ extension FrontendController {
     /// The most rounds of one backend at a time: enough that `fall` of them can time out side by side.
     private var roundLimit: Int { max(2, policy.fall) }
 
+    /// How long a backend may refuse a known client before the log says what to configure.
+    private static var unauthorizedPatience: Duration { .seconds(10) }
+
     /// Plans what to do next about a backend, in place of what was planned before.
     func plan(_ watch: BackendWatch) {
         guard isRunning else { return }
@@ -138,7 +141,11 @@ extension FrontendController {
         let context = BackendHealth.Context(
             isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty)
         let transition = watch.health.observe(outcome, at: now, context: context)
-        if case .aliveButUnauthorized(let status) = outcome { explainUnauthorized(watch, status: status) }
+        if case .aliveButUnauthorized(let status) = outcome {
+            explainUnauthorized(watch, status: status, at: now)
+        } else {
+            watch.unauthorizedSince = nil
+        }
         guard let transition else { return }
         watch.since = clock.wallSeconds()
         var metadata = metadata(watch)
@@ -173,14 +180,28 @@ extension FrontendController {
         }
     }
 
-    private func explainUnauthorized(_ watch: BackendWatch, status: Int) {
+    /// Says what to configure. With credentials at hand not before the answer has stood for a while: an apiserver that
+    /// starts refuses everybody until it has read its roles.
+    private func explainUnauthorized(_ watch: BackendWatch, status: Int, at now: Instant) {
+        let since = watch.unauthorizedSince ?? now
+        watch.unauthorizedSince = since
+        let hasCredentials = options.tls.certFile != nil || options.tokenFile != nil
+        guard !hasCredentials || now >= since + Self.unauthorizedPatience else { return }
+        let remedy =
+            hasCredentials
+            ? """
+            Let the identity of health.tls.certFile or health.tokenFile read that path (kube-apiserver's role \
+            system:monitoring)
+            """
+            : """
+            Give the probe a client certificate (health.tls.certFile and keyFile) or a token (health.tokenFile), or let \
+            kube-apiserver answer its health paths to anybody (--anonymous-auth=true)
+            """
         sayOnce(
             watch, .warning,
             """
-            backend \(watch.specification.name) answers \(options.path) with \(status): it is alive, but it tells only \
-            known clients whether it is ready, so it gets fewer connections. Give the probe a client certificate \
-            (\(options.tls.fieldPath).certFile and keyFile) or a token (tokenFile beside it), or let kube-apiserver \
-            answer its health paths to anybody (--anonymous-auth=true)
+            backend \(watch.specification.name) answers \(options.path) with \(status): it is alive, but whether it is ready it \
+            tells only to known clients, so it gets fewer connections. \(remedy)
             """)
     }
 
