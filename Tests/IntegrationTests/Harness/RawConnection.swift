@@ -13,6 +13,8 @@ final class RawConnection: Sendable {
     }
 
     private let descriptor: Locked<BorrowedDescriptor>
+    /// The peer has reset the connection before anybody looked; asking for the error has cleared it.
+    private let wasResetAtOnce: Bool
 
     /// Connects.
     ///
@@ -23,7 +25,9 @@ final class RawConnection: Sendable {
         if case .failed(let error) = Socket.connect(socket.rawValue, to: address) { throw error }
         var state = pollfd(fd: socket.rawValue, events: Int16(POLLOUT), revents: 0)
         try await until("a connection to \(address)") { poll(&state, 1, 0) == 1 }
-        if let error = Socket.pendingError(socket.rawValue) { throw error }
+        let error = Socket.pendingError(socket.rawValue)
+        if let error, error != .connectionReset { throw error }
+        wasResetAtOnce = error != nil
         descriptor = Locked(socket.take())
     }
 
@@ -104,6 +108,7 @@ final class RawConnection: Sendable {
     }
 
     private func receiveSome(limit: Int) -> Received {
+        if wasResetAtOnce { return .ended(.reset) }
         var buffer = [UInt8](repeating: 0, count: max(1, limit))
         let result = descriptor.withLock { descriptor in
             buffer.withUnsafeMutableBytes { Socket.receive(descriptor, into: $0) }
