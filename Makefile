@@ -15,8 +15,12 @@ TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl)
 # A wrong import between modules is an error, not a habit (see Package.swift).
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath -Xlinker -z -Xlinker now
-TEST_SUITES := SystemIOTests BalancingTests FairleadConfigurationTests SecureHTTPTests ControlPlaneTests AdminTests \
-	DataPlaneTests IntegrationTests
+TEST_SUITES := $(notdir $(wildcard Tests/*Tests))
+# How much the test of bulk transfers moves each way.
+BULK_BYTES ?= 1073741824
+# promtool alone: the Debian package would also start a server.
+TOOLS := $(CURDIR)/.build/tools
+PROMTOOL := $(if $(shell command -v promtool),,$(TOOLS)/usr/bin/promtool)
 
 # $(call need,packages): installs those that are missing.
 define need
@@ -35,7 +39,7 @@ define run-tests
 swift build $(SWIFT_FLAGS) $(1) --build-tests
 @failed=; for suite in $(TEST_SUITES); do \
 	echo "== $$suite"; \
-	$(2) swift test --skip-build --disable-xctest $(1) --filter "^$$suite\." || failed="$$failed $$suite"; \
+	$(2) PATH="$$PATH:$(TOOLS)/usr/bin" swift test --skip-build --disable-xctest $(1) --filter "^$$suite\." || failed="$$failed $$suite"; \
 done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
@@ -56,9 +60,14 @@ release: ## Builds .build/release/fairlead with the Swift library linked in
 	$(call need,$(BUILD_PACKAGES))
 	swift build $(SWIFT_FLAGS) $(RELEASE_FLAGS) --product fairlead
 
-test: ## Runs the unit and integration tests
+test: $(PROMTOOL) ## Runs the unit and integration tests
 	$(call need,$(TEST_PACKAGES))
-	$(call run-tests)
+	$(call run-tests,,FAIRLEAD_TEST_BYTES=$(BULK_BYTES))
+
+$(TOOLS)/usr/bin/promtool:
+	mkdir -p $(TOOLS)
+	cd $(TOOLS) && { apt-get -q download prometheus || { $(SUDO) apt-get -q update && apt-get -q download prometheus; }; }
+	cd $(TOOLS) && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 
 test-tsan: ## Runs them under the thread sanitizer
 	$(call need,$(TEST_PACKAGES))

@@ -30,7 +30,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         package var total: UInt64
         /// Attempts to reach it that failed.
         package var dialFailures: UInt64
-        /// Connections that Fairlead reset because the backend went down.
+        /// Established connections that ended in a reset, whoever sent it: the backend, the client, or Fairlead.
         package var reset: UInt64
 
         /// All fields at once.

@@ -88,7 +88,7 @@ package struct PrometheusRenderer: Sendable {
             family("connections_refused_total", .counter, "Connections closed at once because a limit was reached.") {
                 .count($0.connections.refused)
             },
-            family("connections_reset_total", .counter, "Connections of clients that were reset by Fairlead.") {
+            family("connections_reset_total", .counter, "Connections that ended in a reset or were not answered.") {
                 .count($0.connections.reset)
             },
             family("dial_failures_total", .counter, "Attempts to reach any backend that failed.") {
@@ -140,7 +140,7 @@ package struct PrometheusRenderer: Sendable {
             perBackend(frontends, "connections_total", .counter, "Connections given to the backend.") {
                 [([], .count($0.connections.total))]
             },
-            perBackend(frontends, "connections_reset_total", .counter, "Connections to the backend that were reset.") {
+            perBackend(frontends, "connections_reset_total", .counter, "Connections to the backend that ended in a reset.") {
                 [([], .count($0.connections.reset))]
             },
             perBackend(frontends, "dial_failures_total", .counter, "Attempts to reach the backend that failed.") {

@@ -98,7 +98,7 @@ package struct FrontendStatus: Codable, Equatable, Sendable {
         package var refused: UInt64
         /// Attempts to reach a backend that failed. One connection may cause several.
         package var dialFailures: UInt64
-        /// Connections that Fairlead reset: no backend answered, or theirs went down.
+        /// Connections that ended in a reset, whoever sent it, and those that no backend answered.
         package var reset: UInt64
 
         /// All fields at once.
