@@ -140,7 +140,9 @@ package struct PrometheusRenderer: Sendable {
             perBackend(frontends, "connections_total", .counter, "Connections given to the backend.") {
                 [([], .count($0.connections.total))]
             },
-            perBackend(frontends, "connections_reset_total", .counter, "Connections to the backend that ended in a reset.") {
+            perBackend(
+                frontends, "connections_reset_total", .counter, "Connections to the backend that ended in a reset."
+            ) {
                 [([], .count($0.connections.reset))]
             },
             perBackend(frontends, "dial_failures_total", .counter, "Attempts to reach the backend that failed.") {
