@@ -81,17 +81,12 @@ extension DataPlaneSuite {
                     let backend = try Backend(id: 1)
                     let relay = try Relay(backends: [backend]) { $0.connect.timeout = .seconds(30) }
                     let first = try await relay.pair(backend)
-                    // All clients have their descriptors before the limit falls; then one is left for the relay.
-                    var clients: [Peer] = []
+                    // All clients have their sockets before the limit falls; then none is left for the relay.
                     let former = try LimitTests.limitDescriptors(to: 4096)
                     let spares = try (0..<30).map { _ in try Socket.stream(for: relay.address).take() }
                     let highest = try #require(spares.max())
                     try LimitTests.limitDescriptors(to: UInt64(highest) + 1)
-                    // Now free descriptors below the limit are what the clients are made of.
-                    for spare in spares.prefix(10) {
-                        closeDescriptor(spare)
-                        clients.append(try Peer.begin(to: relay.address))
-                    }
+                    let clients = try spares.prefix(10).map { try Peer.begin(on: $0, to: relay.address) }
                     try await until("accepting pauses") { try relay.counters.acceptPauses > 0 }
                     #expect(relay.events.acceptPauses.contains(.tooManyOpenFiles))
                     // Established connections go on meanwhile, and the worker sleeps.

@@ -41,8 +41,14 @@ final class Peer: Sendable {
         let socket = try Socket.stream(for: address)
         for option in options { try option.set(on: socket.rawValue) }
         if let source { try Socket.bind(socket.rawValue, to: source) }
-        if case .failed(let error) = Socket.connect(socket.rawValue, to: address) { throw PeerError.failed(error) }
-        return Peer(owning: socket.take())
+        return try begin(on: socket.take(), to: address)
+    }
+
+    /// Begins to connect with a socket that was made before, and takes it over.
+    static func begin(on socket: BorrowedDescriptor, to address: SocketAddress) throws -> Peer {
+        let peer = Peer(owning: socket)
+        if case .failed(let error) = Socket.connect(socket, to: address) { throw PeerError.failed(error) }
+        return peer
     }
 
     var descriptor: BorrowedDescriptor { number.withLock { $0 ?? -1 } }
