@@ -171,10 +171,11 @@ package actor FrontendController {
     /// The health of all backends now.
     package func status() -> FrontendHealth {
         let now = clock.now()
-        let held = watches.first { $0.health.isHeld && $0.isUsable }
+        let held = watches.filter { $0.health.isHeld && $0.isUsable }
+        let names = held.map(\.specification.name).joined(separator: ", ")
         return FrontendHealth(
             name: name, ready: watches.contains(where: \.isUsable),
-            guard: held.map { "\($0.specification.name): \($0.health.reason)" },
+            guard: held.first.map { "\(names): \($0.health.reason)" },
             backends: watches.map { $0.status(at: now) })
     }
 }
