@@ -165,9 +165,6 @@ package actor FrontendController {
     /// The data plane could not connect to a backend. Any thread, as often as it happens: the news is gathered.
     package nonisolated func dialFailed(_ backend: BackendID) { hear(of: backend) }
 
-    /// A backend has reset an established connection. Any thread, as often as it happens: the news is gathered.
-    package nonisolated func connectionReset(_ backend: BackendID) { hear(of: backend) }
-
     /// The health of all backends now.
     package func status() -> FrontendHealth {
         let now = clock.now()
