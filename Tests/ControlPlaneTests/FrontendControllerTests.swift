@@ -207,6 +207,37 @@ struct FrontendControllerTests {
         await stage.controller.stop()
     }
 
+    @Test("What the operator has set stays with the name when a reload gives it another address")
+    func reloadAddress() async throws {
+        let stage = try await Stage(2)
+        _ = await stage.controller.setAdministrative(.drained, backend: "b0")
+        _ = await stage.controller.setWeight(50, backend: "b0")
+        let id = try await stage.status("b0").id
+        var moved = Stage.specification("b0")
+        moved.address = .v4(0x0a00_0100, port: 6443)
+        await stage.controller.apply(
+            policy: HealthPolicy(), probe: ProbeOptions(), backends: [moved, Stage.specification("b1")])
+        try await stage.settle()
+        let status = try await stage.status("b0")
+        #expect(status.administrative == .drained && status.weight == 50)
+        #expect(status.id != id && status.address == moved.address)
+        await stage.controller.stop()
+    }
+
+    @Test("A drain that does not change the state shown does not change its time; one that does, does")
+    func drainedSince() async throws {
+        let stage = try await Stage(2)
+        try stage.backend("b0").behave(readiness: .refused)
+        try await stage.advance(.seconds(5))
+        let down = try await stage.status("b0")
+        let up = try await stage.status("b1")
+        for name in ["b0", "b1"] { #expect(await stage.controller.setAdministrative(.drained, backend: name)) }
+        #expect(try await stage.status("b0").state == .down)
+        #expect(try await stage.status("b0").since == down.since)
+        #expect(try await stage.status("b1").since > up.since)
+        await stage.controller.stop()
+    }
+
     @Test("Want of descriptors on this host says nothing about a backend")
     func inconclusive() async throws {
         let stage = try await Stage(1)

@@ -145,6 +145,7 @@ extension FrontendController {
         }
         let context = BackendHealth.Context(
             isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others)
+        let shown = watch.shownState
         let transition = watch.health.observe(outcome, at: now, context: context)
         if case .aliveButUnauthorized(let status) = outcome {
             explainUnauthorized(watch, status: status, at: now)
@@ -152,7 +153,7 @@ extension FrontendController {
             watch.unauthorizedSince = nil
         }
         guard let transition else { return }
-        watch.since = clock.wallSeconds()
+        if watch.shownState != shown { watch.since = clock.wallSeconds() }
         var metadata = metadata(watch)
         metadata["from"] = "\(transition.from)"
         metadata["to"] = "\(transition.to)"
