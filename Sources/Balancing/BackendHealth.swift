@@ -11,9 +11,9 @@
 ///     red, liveness dead            draining; down and       draining; down      down and reset after `fall`, but only
 ///                                   reset after `fall` (*)   after `fall` (*)    while another is usable (*)
 ///     silent, liveness green        draining after `fall`;   draining after      draining
-///                                   last usable: degraded    `fall`
+///                                   held (**): degraded      `fall`
 ///     timed out                     down and reset after     down after `fall`   down and reset after `fall`
-///                                   `fall`; last usable:
+///                                   `fall`; held (**):
 ///                                   degraded
 ///     refused, reset, unreachable,  down and reset after     down after `fall`   down and reset after `fall`
 ///     malformed                     `fall`
@@ -21,6 +21,11 @@
 ///
 /// (*) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
 /// of a cluster whose etcd holds an election would add a storm of lists to it. The reset comes as soon as another is usable.
+///
+/// (**) When the bad run is nothing but silence, and it is the last usable one, or more than half of the backends (at least
+/// two) are silent together, which looks like a fault on this side. It ends with the backend's first answer of any kind.
+/// When most others answer again, the run begins anew: the probe that times out then may come from before. While some other
+/// answers, so that this side works at least in part, such a hold ends after `holdLimit`; while none does, never.
 ///
 /// `fall` counts bad outcomes of all kinds together; any good one ends the run. What else is heard of a backend (a dial
 /// that failed, a probe connection that ended, a probe that is overdue) never changes its state: it raises a doubt, which
@@ -32,11 +37,14 @@ package struct BackendHealth: Sendable {
         package var isLastUsable: Bool
         /// Whether any backend is usable, this one included.
         package var anyUsable: Bool
+        /// How many of the others are silent at this moment.
+        package var others: SharedSilence
 
-        /// A context with both its values.
-        package init(isLastUsable: Bool, anyUsable: Bool) {
+        /// A context with all its values.
+        package init(isLastUsable: Bool, anyUsable: Bool, others: SharedSilence = .none) {
             self.isLastUsable = isLastUsable
             self.anyUsable = anyUsable
+            self.others = others
         }
     }
 
@@ -44,7 +52,8 @@ package struct BackendHealth: Sendable {
     static let degradedShare = 0.25
     /// The part of a probe delay that jitter may take away. It never adds: the time to notice a hang stays bounded.
     static let jitterShare = 0.1
-    private static let heldWords = "last usable backend, held: "
+    /// How long a majority that is silent is held while somebody else answers.
+    static let holdLimit = Duration.seconds(10)
 
     /// The policy; a new one counts from the next outcome on.
     package var policy: HealthPolicy
@@ -60,11 +69,24 @@ package struct BackendHealth: Sendable {
     /// Whether the backend was there when the daemon started, so that there is nobody to protect it from by a slow start.
     private let isPresentAtStart: Bool
     private var ramp: SlowStart?
+    private var hold: Hold?
+    /// When it was usable last, if it is not now.
+    private var lastUsable: Instant?
     /// Outcomes of one kind in a row.
     private var runs = Runs()
     private var hasDoubt = false
     /// The reason without its count, which would make it another reason at every probe.
     private var cause = ""
+
+    /// Why a backend that is silent stays in use.
+    private enum Hold: Hashable, Sendable {
+        /// No other is usable.
+        case last
+        /// Most are silent. Some other answers since that time, if any does.
+        case together(besideAnswersSince: Instant?)
+        /// Most answer again, and this one has not yet: its run begins anew.
+        case over
+    }
 
     private struct Runs: Hashable, Sendable {
         /// The server answered, with whatever shows that it serves.
@@ -148,8 +170,14 @@ package struct BackendHealth: Sendable {
         }
     }
 
-    /// Whether only its being the last usable backend keeps it from going down or draining.
-    package var isHeld: Bool { state == .degraded && cause.hasPrefix(Self.heldWords) }
+    /// Whether it is in use although its probes say otherwise: as the last usable one, or because most are silent with it.
+    package var isHeld: Bool { hold != nil && hold != .over }
+
+    /// Whether its last outcomes were bad and nothing but silence.
+    var isSilent: Bool { runs.bad > 0 && runs.badIsSilence }
+
+    /// Whether it is usable, or was at `instant` or later.
+    func wasUsable(at instant: Instant) -> Bool { state.isUsable || lastUsable.map { $0 >= instant } ?? false }
 
     /// How long to wait from the beginning of one probe to that of the next.
     ///
@@ -197,7 +225,8 @@ extension BackendHealth {
         case .degraded:
             guard runs.fast >= policy.rise else {
                 // Whatever it was that degraded it, slowness is the reason by now.
-                return runs.slow >= policy.fall ? enter(.degraded, slowReason, at: instant) : nil
+                if runs.slow >= policy.fall { return enter(.degraded, slowReason, at: instant) }
+                return hold == nil ? nil : enter(.degraded, "it answers again", at: instant)
             }
             return enter(.up, "ready", times: runs.fast, at: instant)
         case .draining, .down:
@@ -256,9 +285,7 @@ extension BackendHealth {
         let words = "live, but no answer about its readiness in time"
         if state == .down { return enter(.draining, words, at: instant) }
         guard runs.bad >= policy.fall else { return nil }
-        if state.isUsable, context.isLastUsable {
-            return enter(.degraded, Self.heldWords + words, at: instant)
-        }
+        if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         return enter(.draining, words, times: runs.bad, at: instant)
     }
 
@@ -267,10 +294,40 @@ extension BackendHealth {
     ) -> Transition? {
         runs.addBad(silence: kind == .timedOut)
         guard runs.bad >= policy.fall else { return nil }
-        if runs.badIsSilence, state.isUsable, context.isLastUsable {
-            return enter(.degraded, Self.heldWords + words, at: instant)
-        }
+        if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         return enter(.down, words, times: runs.bad, .reset, at: instant)
+    }
+
+    /// What keeps the backend in use after `fall` bad outcomes, if anything does.
+    private func nextHold(at instant: Instant, _ context: Context) -> Hold? {
+        guard runs.badIsSilence, state.isUsable else { return nil }
+        if context.isLastUsable { return .last }
+        guard case .together(let answersSince) = hold else {
+            guard context.others.isMajorityWithOneMore else { return nil }
+            return .together(besideAnswersSince: context.others.answer ? instant : nil)
+        }
+        guard context.others.isMajorityWithOneMore else { return .over }
+        guard context.others.answer else { return .together(besideAnswersSince: nil) }
+        let since = answersSince ?? instant
+        return instant - since < Self.holdLimit ? .together(besideAnswersSince: since) : nil
+    }
+
+    /// Stays in use, as degraded.
+    private mutating func enter(
+        _ hold: Hold, _ words: String, at instant: Instant, _ context: Context
+    ) -> Transition? {
+        defer { self.hold = hold }
+        switch hold {
+        case .last:
+            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
+        case .together:
+            let (silent, all) = (context.others.silent + 1, context.others.usable + 1)
+            let why = "\(silent) of \(all) backends time out together, which looks like a fault on this side"
+            return enter(.degraded, "held: \(why): \(words)", at: instant)
+        case .over:
+            runs.bad = 1
+            return enter(.degraded, "most others answer again, and this one not yet: \(words)", at: instant)
+        }
     }
 
     private func isAnotherUsable(_ context: Context) -> Bool {
@@ -282,6 +339,7 @@ extension BackendHealth {
         _ next: BackendState, _ cause: String, times count: Int = 1,
         _ existingConnections: Transition.ExistingConnections = .keep, at instant: Instant
     ) -> Transition? {
+        hold = nil
         if next == state, cause == self.cause { return nil }
         self.cause = cause
         reason = count == 1 ? cause : "\(cause), \(times(count))"
@@ -292,6 +350,7 @@ extension BackendHealth {
         } else if !previous.isUsable, previous != .unknown || !isPresentAtStart {
             ramp = SlowStart(start: instant, duration: policy.slowStart)
         }
+        if previous.isUsable, !next.isUsable { lastUsable = instant }
         state = next
         since = instant
         transitions += 1

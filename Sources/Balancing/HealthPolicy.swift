@@ -29,4 +29,7 @@ package struct HealthPolicy: Hashable, Sendable {
         self.slowStart = slowStart
         self.slowThreshold = slowThreshold
     }
+
+    /// How far back to look for those who fell silent at the same time: every hang that began since is certain by now.
+    var silenceWindow: Duration { interval + timeout + suspectInterval * fall }
 }

@@ -75,12 +75,13 @@ package struct PoolSnapshot: Sendable {
     /// Whether a new connection can go to a backend that is known to serve.
     package var hasUsable: Bool { storage.tiers.first?.tier == .usable }
 
-    /// Whether this backend is picked only because all that serve, or might, were tried or do not exist.
+    /// Whether this backend is picked only because all that serve, or might, were tried or do not exist. One that is parked
+    /// or draining does serve: it is dialled with the patience that any other gets.
     ///
     /// Also true for a backend that is not in the pool or that its operator has drained.
     package func isLastResort(_ id: BackendID) -> Bool {
         guard let position = storage.positions[id], let tier = storage.tierOfMember[position] else { return true }
-        return tier.rawValue > Tier.unknown.rawValue
+        return tier == .down || tier == .leftover
     }
 }
 

@@ -54,7 +54,6 @@ struct SelectorTests {
                 try #require(!tried.contains(pick.id))
                 tried.append(pick.id)
                 ranks.append(try #require(PoolSnapshot.Tier(of: pick)).rawValue)
-                #expect(snapshot.isLastResort(pick.id) == (ranks[ranks.count - 1] > 1))
             }
             #expect(ranks == ranks.sorted())
             #expect(Set(tried) == Set(members.filter { $0.administrative == .enabled }.map(\.id)))
@@ -98,6 +97,18 @@ struct SelectorTests {
             return selector.pick(from: snapshot) { _ in 0 }?.id
         }
         #expect(Set(firsts).count == 3)
+    }
+
+    @Test("Only a backend that is not known to serve is a last resort: not one of weight 0, nor one that drains")
+    func lastResort() {
+        let snapshot = PoolSnapshot(members: [
+            member(0), member(1, .unknown), member(2, weight: 0), member(3, .degraded, weight: 0), member(4, .draining),
+            member(5, .down), member(6, .draining, weight: 0), member(7, .unknown, weight: 0),
+            member(8, administrative: .drained),
+        ])
+        let lastResorts = snapshot.members.map(\.id).filter(snapshot.isLastResort).map(\.rawValue)
+        #expect(lastResorts == [5, 6, 7, 8])
+        #expect(snapshot.isLastResort(BackendID(rawValue: 9)))
     }
 
     @Test("Members of weight 0 are picked only when nothing else is left in a better state")

@@ -160,10 +160,7 @@ struct DetectionTests {
         let asked = backend.asked(.readiness).count
         let id = try await stage.status("b0").id
         for _ in 0..<10 {
-            for _ in 0..<1_000 {
-                stage.controller.dialFailed(id)
-                stage.controller.connectionReset(id)
-            }
+            for _ in 0..<1_000 { stage.controller.dialFailed(id) }
             try await stage.advance(.milliseconds(100))
         }
         try await stage.waitFor("a probe because of the news") { backend.asked(.readiness).count > asked }

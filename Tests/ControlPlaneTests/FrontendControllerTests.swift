@@ -93,6 +93,49 @@ struct FrontendControllerTests {
         await stage.controller.stop()
     }
 
+    @Test("Backends that fall silent together are held, whatever the moment, and status says so until they answer")
+    func heldTogether() async throws {
+        let stage = try await Stage(3)
+        // So that each is asked at another moment of the interval.
+        for (number, name) in ["b0", "b1", "b2"].enumerated() {
+            try stage.backend(name).behave(readiness: .answers(.ok, status: 200, after: .milliseconds(70 * number)))
+            try stage.backend(name).state.withLock { $0.connectionEnded }()
+            try await stage.waitFor("the news was heard") { await stage.controller.isSuspect(name) }
+            try await stage.advance(.milliseconds(370))
+        }
+        try await stage.advance(.milliseconds(2_400))
+        for name in ["b0", "b1", "b2"] { try stage.backend(name).behave(readiness: .hangs) }
+        try await stage.advance(.seconds(30))
+        #expect(await stage.controller.status().backends.map(\.state) == [.degraded, .degraded, .degraded])
+        #expect(await stage.controller.status().guard?.hasPrefix("b0, b1, b2: held: 3 of 3 backends") == true)
+        #expect(stage.publisher.resets.isEmpty)
+        // One that stays silent beside two that answer again has no such excuse.
+        for name in ["b0", "b1"] { try stage.backend(name).behave(readiness: .ready) }
+        try await stage.advance(.milliseconds(2_200))
+        #expect(await stage.controller.status().backends.map(\.state) == [.up, .up, .down])
+        #expect(await stage.controller.status().guard == nil)
+        #expect(stage.publisher.resets.count == 1)
+        await stage.controller.stop()
+    }
+
+    @Test("One of two that hangs, or the second after one that died, is down: it is not more than half")
+    func notHeld() async throws {
+        let two = try await Stage(2)
+        try await two.advance(.milliseconds(2_500))
+        try two.backend("b0").behave(readiness: .hangs)
+        try await two.advance(.milliseconds(2_201))
+        #expect(try await two.state("b0") == .down)
+        await two.controller.stop()
+        let three = try await Stage(3)
+        try await three.advance(.milliseconds(2_500))
+        try three.backend("b1").behave(readiness: .refused)
+        try await three.advance(.milliseconds(500))
+        try three.backend("b0").behave(readiness: .hangs)
+        try await three.advance(.milliseconds(2_201))
+        #expect(await three.controller.status().backends.map(\.state) == [.down, .down, .up])
+        await three.controller.stop()
+    }
+
     @Test("A slow start is published about four times a second, grows, and ends at the full weight")
     func slowStart() async throws {
         let stage = try await Stage(2, policy: HealthPolicy(slowStart: .seconds(10)))
@@ -161,6 +204,37 @@ struct FrontendControllerTests {
         #expect(stage.made.all("b0")[0].state.withLock { $0.isClosed })
         #expect(try await stage.status("b1").weight == 30)
         #expect(try await stage.state("b1") == .up)
+        await stage.controller.stop()
+    }
+
+    @Test("What the operator has set stays with the name when a reload gives it another address")
+    func reloadAddress() async throws {
+        let stage = try await Stage(2)
+        _ = await stage.controller.setAdministrative(.drained, backend: "b0")
+        _ = await stage.controller.setWeight(50, backend: "b0")
+        let id = try await stage.status("b0").id
+        var moved = Stage.specification("b0")
+        moved.address = .v4(0x0a00_0100, port: 6443)
+        await stage.controller.apply(
+            policy: HealthPolicy(), probe: ProbeOptions(), backends: [moved, Stage.specification("b1")])
+        try await stage.settle()
+        let status = try await stage.status("b0")
+        #expect(status.administrative == .drained && status.weight == 50)
+        #expect(status.id != id && status.address == moved.address)
+        await stage.controller.stop()
+    }
+
+    @Test("A drain that does not change the state shown does not change its time; one that does, does")
+    func drainedSince() async throws {
+        let stage = try await Stage(2)
+        try stage.backend("b0").behave(readiness: .refused)
+        try await stage.advance(.seconds(5))
+        let down = try await stage.status("b0")
+        let up = try await stage.status("b1")
+        for name in ["b0", "b1"] { #expect(await stage.controller.setAdministrative(.drained, backend: name)) }
+        #expect(try await stage.status("b0").state == .down)
+        #expect(try await stage.status("b0").since == down.since)
+        #expect(try await stage.status("b1").since > up.since)
         await stage.controller.stop()
     }
 

@@ -58,6 +58,19 @@ final class BackendWatch {
         specification = new
     }
 
+    /// Takes over what the operator has set by hand for a former backend of the same name.
+    func keepSettings(of namesake: BackendWatch) {
+        let new = specification
+        (weight, administrative) = (namesake.weight, namesake.administrative)
+        specification = namesake.specification
+        update(new)
+    }
+
+    /// The state as people see it: `draining` when the operator drains it although it serves.
+    var shownState: BackendState {
+        administrative == .drained && health.state.isUsable ? .draining : health.state
+    }
+
     /// Whether new connections can go there.
     var isUsable: Bool { health.state.isUsable && administrative == .enabled }
 
@@ -74,7 +87,7 @@ final class BackendWatch {
         let isDrained = administrative == .drained && health.state.isUsable
         return BackendHealthStatus(
             id: id, name: specification.name, address: specification.address,
-            state: isDrained ? .draining : health.state,
+            state: shownState,
             reason: isDrained ? "drained by the operator; otherwise \(health.state): \(health.reason)" : health.reason,
             since: since, administrative: administrative, weight: weight,
             effectiveWeight: administrative == .drained ? 0 : health.effectiveWeight(of: weight, at: instant),

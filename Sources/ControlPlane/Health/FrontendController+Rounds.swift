@@ -138,8 +138,14 @@ extension FrontendController {
 
     private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, at now: Instant) {
         let usable = watches.filter(\.isUsable)
+        var others = SharedSilence.none
+        for other in watches where other !== watch {
+            let isOverdue = other.rounds.values.contains { $0.round.isSilent(for: policy.suspectInterval, at: now) }
+            others.count(other.health, isOverdue: isOverdue, at: now)
+        }
         let context = BackendHealth.Context(
-            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty)
+            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others)
+        let shown = watch.shownState
         let transition = watch.health.observe(outcome, at: now, context: context)
         if case .aliveButUnauthorized(let status) = outcome {
             explainUnauthorized(watch, status: status, at: now)
@@ -147,7 +153,7 @@ extension FrontendController {
             watch.unauthorizedSince = nil
         }
         guard let transition else { return }
-        watch.since = clock.wallSeconds()
+        if watch.shownState != shown { watch.since = clock.wallSeconds() }
         var metadata = metadata(watch)
         metadata["from"] = "\(transition.from)"
         metadata["to"] = "\(transition.to)"

@@ -93,20 +93,28 @@ package actor FrontendController {
 
     /// Applies a changed configuration in place.
     ///
-    /// A backend of the same name and address keeps its id, its state, its probe connection and what its operator has set.
-    /// One that is new begins as unknown. One that is not there any more leaves the pool; its connections are left alone.
+    /// A backend of the same name and address keeps its id, its state, its probe connection and what its operator has set;
+    /// with another address it begins anew and keeps what its operator has set. One that is new begins as unknown. One that is not there any more leaves the pool; its connections are left alone.
     package func apply(policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification]) async {
         guard isRunning else { return }
         let asksDifferently = probe != options
         self.policy = policy
         options = probe
-        var leaving = watches
+        let former = watches
+        var leaving = former
         var retired: [any BackendProber] = []
         watches = backends.map { specification in
             let isSame = { (watch: BackendWatch) in
                 watch.specification.name == specification.name && watch.specification.address == specification.address
             }
-            guard let index = leaving.firstIndex(where: isSame) else { return makeWatch(specification) }
+            guard let index = leaving.firstIndex(where: isSame) else {
+                let watch = makeWatch(specification)
+                // Another server under the name that the operator knows: what was set for the name still holds.
+                if let namesake = former.first(where: { $0.specification.name == specification.name }) {
+                    watch.keepSettings(of: namesake)
+                }
+                return watch
+            }
             let kept = leaving.remove(at: index)
             kept.update(specification)
             kept.health.policy = policy
@@ -139,8 +147,9 @@ package actor FrontendController {
     package func setAdministrative(_ administrative: AdministrativeState, backend: String) -> Bool {
         guard let watch = watches.first(where: { $0.specification.name == backend }) else { return false }
         guard watch.administrative != administrative else { return true }
+        let shown = watch.shownState
         watch.administrative = administrative
-        watch.since = clock.wallSeconds()
+        if watch.shownState != shown { watch.since = clock.wallSeconds() }
         logger.notice(
             "backend \(backend) was \(administrative == .drained ? "drained" : "resumed") by the operator",
             metadata: metadata(watch))
@@ -165,16 +174,14 @@ package actor FrontendController {
     /// The data plane could not connect to a backend. Any thread, as often as it happens: the news is gathered.
     package nonisolated func dialFailed(_ backend: BackendID) { hear(of: backend) }
 
-    /// A backend has reset an established connection. Any thread, as often as it happens: the news is gathered.
-    package nonisolated func connectionReset(_ backend: BackendID) { hear(of: backend) }
-
     /// The health of all backends now.
     package func status() -> FrontendHealth {
         let now = clock.now()
-        let held = watches.first { $0.health.isHeld && $0.isUsable }
+        let held = watches.filter { $0.health.isHeld && $0.isUsable }
+        let names = held.map(\.specification.name).joined(separator: ", ")
         return FrontendHealth(
             name: name, ready: watches.contains(where: \.isUsable),
-            guard: held.map { "\($0.specification.name): \($0.health.reason)" },
+            guard: held.first.map { "\(names): \($0.health.reason)" },
             backends: watches.map { $0.status(at: now) })
     }
 }

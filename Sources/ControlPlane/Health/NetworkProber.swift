@@ -18,9 +18,17 @@ actor NetworkProber: BackendProber {
     private let connectionEnded: @Sendable () -> Void
     private var tls: TLSClientContext?
     private var token: BearerToken?
-    private var idle: [HTTPConnection] = []
+    private var idle: [Kept] = []
+    private var connectionsMade: UInt64 = 0
     private var readinessAsks = 0
     private var isClosed = false
+
+    /// A connection with its number, by which its end is told. The object's own identity would not do: its memory may belong
+    /// to the next connection by the time that the news of its end arrives.
+    private struct Kept {
+        let number: UInt64
+        let connection: HTTPConnection
+    }
 
     /// - Parameters:
     ///   - address: Where the backend listens.
@@ -56,7 +64,7 @@ actor NetworkProber: BackendProber {
     }
 
     func keepIdle(atMost count: Int) {
-        while idle.count > count { idle.removeFirst().close() }
+        while idle.count > count { idle.removeFirst().connection.close() }
     }
 
     func close() {
@@ -81,8 +89,7 @@ actor NetworkProber: BackendProber {
             let fresh = try await HTTPConnection.connect(
                 to: address, tls: tls, hostHeader: options.tls.serverName ?? address.description,
                 timeout: deadline - Self.now)
-            watch(fresh)
-            return try await exchange(request, on: fresh, deadline: deadline)
+            return try await exchange(request, on: watch(fresh), deadline: deadline)
         } catch {
             return ProbeAnswer(error)
         }
@@ -90,13 +97,14 @@ actor NetworkProber: BackendProber {
 
     /// Sends a request and keeps the connection, or closes it.
     private func exchange(
-        _ request: HTTPRequest, on connection: HTTPConnection, deadline: Instant
+        _ request: HTTPRequest, on kept: Kept, deadline: Instant
     ) async throws(HTTPClientError) -> ProbeAnswer {
+        let connection = kept.connection
         do throws(HTTPClientError) {
             let response = try await connection.send(
                 request, timeout: deadline - Self.now, bodyLimit: Self.bodyLimit)
             let answer = ProbeAnswer(response, certificate: connection.peerCertificate)
-            if connection.isReusable, !isClosed { idle.append(connection) } else { connection.close() }
+            if connection.isReusable, !isClosed { idle.append(kept) } else { connection.close() }
             return answer
         } catch {
             connection.close()
@@ -116,16 +124,18 @@ actor NetworkProber: BackendProber {
     }
 
     /// Reports the end of the connection if it is idle then. During an exchange the exchange reports.
-    private func watch(_ connection: HTTPConnection) {
-        let identity = ObjectIdentifier(connection)
+    private func watch(_ connection: HTTPConnection) -> Kept {
+        connectionsMade += 1
+        let number = connectionsMade
         connection.onClose { [weak self] _ in
-            Task { await self?.ended(identity) }
+            Task { await self?.ended(number) }
         }
+        return Kept(number: number, connection: connection)
     }
 
-    private func ended(_ identity: ObjectIdentifier) {
-        guard let index = idle.firstIndex(where: { ObjectIdentifier($0) == identity }) else { return }
-        idle.remove(at: index).close()
+    private func ended(_ number: UInt64) {
+        guard let index = idle.firstIndex(where: { $0.number == number }) else { return }
+        idle.remove(at: index).connection.close()
         connectionEnded()
     }
 

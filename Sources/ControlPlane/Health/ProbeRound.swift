@@ -51,6 +51,14 @@ struct ProbeRound: Sendable {
         self.hasLiveness = hasLiveness
     }
 
+    /// Whether the readiness question has been without an answer for at least this time.
+    func isSilent(for time: Duration, at instant: Instant) -> Bool {
+        switch readiness?.verdict {
+        case nil, .failed(.timedOut, _): instant >= start + time
+        default: false
+        }
+    }
+
     /// Takes note that liveness is being asked.
     mutating func askedLiveness() { liveness = .asked }
 
