@@ -5,6 +5,7 @@ import SystemIO
 // Finding a backend that answers.
 //
 //   time  0        the first choice is dialled; the client's bytes wait in its socket
+//         at once  nothing is known to serve: all are dialled, and the first to answer wins
 //         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
 //         stagger  not connected: the next choice is dialled too; the first to connect wins
 //         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
@@ -196,6 +197,9 @@ extension RelayLoop {
     /// The attempt's connect has succeeded: those that are still connecting have lost. They are closed, which moves the
     /// attempts, and may be tried again, should the winner not answer.
     ///
+    /// In the last resort a connect proves nothing: the kernel of a master that hangs completes it, often before that of
+    /// the one that serves. All go on, within their bound for connecting, and the first to answer wins.
+    ///
     /// - Returns: The attempt's new position.
     private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
         dial.attempts[position].isConnected = true
@@ -205,8 +209,9 @@ extension RelayLoop {
             row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
             row.add(BackendCounter.connectNanoseconds.rawValue, duration)
         }
-        dial.giveUpAt = .max
         dial.nextAttemptAt = .max
+        if dial.isLastResort { return position }
+        dial.giveUpAt = .max
         var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
             if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
@@ -295,7 +300,13 @@ extension RelayLoop {
             }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
-        if now >= dial.giveUpAt {
+        if now >= dial.giveUpAt, dial.attempts.contains(where: \.isConnected) {
+            // Only in the last resort: those that have connected may still answer.
+            dial.giveUpAt = .max
+            while let position = dial.attempts.firstIndex(where: { !$0.isConnected }) {
+                attemptFailed(slot, dial, position, .connect(.timedOut))
+            }
+        } else if now >= dial.giveUpAt {
             for attempt in dial.attempts {
                 dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
             }
