@@ -48,6 +48,8 @@ final class Dial {
     var isExhausted = false
     /// Nothing is known to serve: everything is tried at once, with short bounds.
     var isLastResort = false
+    /// The role of the first attempt that was sent bytes of the client; nil: none was.
+    var firstRecipient: UInt8?
     /// The client's bytes were sent to a second backend.
     var isReplayed = false
 
@@ -94,6 +96,7 @@ final class Dial {
         answerBy = .max
         isExhausted = false
         isLastResort = false
+        firstRecipient = nil
         isReplayed = false
     }
 }

@@ -229,7 +229,6 @@ extension RelayLoop {
         let attempt = dial.attempts[position]
         closeAttempt(dial, position)
         dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
-        noteReplay(slot, dial, after: attempt)
         if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
             // Nothing is connected any more: the bound for that applies again.
             let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
@@ -238,11 +237,14 @@ extension RelayLoop {
         dialNext(slot)
     }
 
-    /// Counts that the first bytes go to another backend after this one had them.
-    func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
-        guard attempt.sentBytes > 0, !dial.isReplayed, !dial.isExhausted else { return }
+    /// An attempt was sent bytes of the client: counts, once a client, that another attempt has had them before.
+    func noteReplay(_ slot: Int, _ dial: Dial, to attempt: Dial.Attempt) {
+        guard let first = dial.firstRecipient else {
+            dial.firstRecipient = attempt.role
+            return
+        }
+        guard first != attempt.role, !dial.isReplayed else { return }
         dial.isReplayed = true
-        backends[Int(attempt.backend)]?.row.add(BackendCounter.replays.rawValue, 1)
         frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
@@ -317,7 +319,6 @@ extension RelayLoop {
                 let attempt = dial.attempts[position]
                 dial.attempts[position].isSuspect = true
                 dialFailed(attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
-                noteReplay(slot, dial, after: attempt)
             }
             dialNext(slot)
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }

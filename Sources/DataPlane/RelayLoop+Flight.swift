@@ -24,6 +24,7 @@ extension RelayLoop {
             {
             case .moved(let count):
                 dial.attempts[position].sentBytes += count
+                noteReplay(slot, dial, to: attempt)
                 if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
             case .wouldBlock:
                 dial.attempts[position].isWritable = false

@@ -6,7 +6,6 @@ enum BackendCounter: Int, CaseIterable {
     case connections
     case dialFailures
     case resets
-    case replays
     case bytesReceived
     case bytesSent
     case connectNanoseconds
