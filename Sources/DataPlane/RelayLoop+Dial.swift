@@ -296,9 +296,14 @@ extension RelayLoop {
     mutating func dialTimerFired(_ slot: Int) {
         let dial = dials[Int(table[slot].pointee.dial)]
         if now >= dial.answerBy {
-            let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
+            // Before a backend has connected the client's bytes are not read: it may have said all that it should.
+            let clientWasSilent = dial.hello == .incomplete && dial.attempts.contains(where: \.isConnected)
             if !clientWasSilent {
-                for attempt in dial.attempts { dialFailed(attempt.backend, .silent, isCounted: attempt.isSuspect) }
+                for attempt in dial.attempts {
+                    dialFailed(
+                        attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
+                        isCounted: attempt.isSuspect)
+                }
             }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
