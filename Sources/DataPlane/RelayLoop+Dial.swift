@@ -107,7 +107,7 @@ extension RelayLoop {
             descriptor = try Socket.stream(for: backend.endpoint.address).take()
         } catch {
             if error.isResourceExhaustion { return postpone(slot, dial, error) }
-            dialFailed(index, .connect(error))
+            dialFailed(slot, index, .connect(error))
             return .failed
         }
         guard descriptor < limits.descriptorCeiling else {
@@ -120,7 +120,7 @@ extension RelayLoop {
         switch Socket.connect(descriptor, to: backend.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
-            dialFailed(index, .connect(error))
+            dialFailed(slot, index, .connect(error))
             return .failed
         case .connected:
             attempt.isConnected = true
@@ -228,7 +228,7 @@ extension RelayLoop {
     mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
         let attempt = dial.attempts[position]
         closeAttempt(dial, position)
-        dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
+        dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
         if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
             // Nothing is connected any more: the bound for that applies again.
             let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
@@ -249,9 +249,12 @@ extension RelayLoop {
     }
 
     /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
-    mutating func dialFailed(_ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
+    mutating func dialFailed(_ slot: Int, _ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
         guard let backend = backends[Int(index)] else { return }
-        if !isCounted { backend.row.add(BackendCounter.dialFailures.rawValue, 1) }
+        if !isCounted {
+            backend.row.add(BackendCounter.dialFailures.rawValue, 1)
+            frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.dialFailures.rawValue, 1)
+        }
         guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
         backends[Int(index)]?.lastEvidenceAt = now
         events.dialFailed(backend: backend.endpoint.id, failure)
@@ -301,7 +304,7 @@ extension RelayLoop {
             if !clientWasSilent {
                 for attempt in dial.attempts {
                     dialFailed(
-                        attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
+                        slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
                         isCounted: attempt.isSuspect)
                 }
             }
@@ -315,7 +318,7 @@ extension RelayLoop {
             }
         } else if now >= dial.giveUpAt {
             for attempt in dial.attempts {
-                dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
+                dialFailed(slot, attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
             }
             return abandon(slot, .unanswered)
         }
@@ -323,7 +326,7 @@ extension RelayLoop {
             for position in dial.attempts.indices where !dial.attempts[position].isSuspect {
                 let attempt = dial.attempts[position]
                 dial.attempts[position].isSuspect = true
-                dialFailed(attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
+                dialFailed(slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
             }
             dialNext(slot)
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }

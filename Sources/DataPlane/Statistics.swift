@@ -23,6 +23,7 @@ enum FrontendCounter: Int, CaseIterable {
     case clientTimeouts
     case clientClosedEarly
     case notReplayable
+    case dialFailures
     case resets
     case replays
 }
@@ -152,6 +153,8 @@ package struct FrontendCounters: Sendable, Equatable {
     package var clientClosedEarly: UInt64 = 0
     /// First bytes that were not a ClientHello that can be sent twice.
     package var notReplayable: UInt64 = 0
+    /// Dials that ended without a first byte from a backend, whether or not another one answered.
+    package var dialFailures: UInt64 = 0
     /// Established connections that ended in a reset.
     package var resets: UInt64 = 0
     /// Connections whose first bytes were sent to more than one backend.
@@ -171,6 +174,7 @@ package struct FrontendCounters: Sendable, Equatable {
         clientTimeouts = sum(.clientTimeouts)
         clientClosedEarly = sum(.clientClosedEarly)
         notReplayable = sum(.notReplayable)
+        dialFailures = sum(.dialFailures)
         resets = sum(.resets)
         replays = sum(.replays)
     }
