@@ -253,6 +253,7 @@ extension RelayLoop {
                     connection.pointee.flows[from].smallSplices = 0
                 }
                 countBytes(connection, direction, count)
+                backends[Int(connection.pointee.backend)]?.row.add(BackendCounter.bytesSpliced.rawValue, UInt64(count))
             case .wouldBlock:
                 connection.pointee.sides[from].isReadable = false
             case .failed:

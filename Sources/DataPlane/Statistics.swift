@@ -8,6 +8,7 @@ enum BackendCounter: Int, CaseIterable {
     case resets
     case bytesReceived
     case bytesSent
+    case bytesSpliced
     case connectNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case connectBuckets
@@ -194,6 +195,8 @@ package struct BackendCounters: Sendable, Equatable {
     package var bytesReceived: UInt64 = 0
     /// Bytes that went to the backend.
     package var bytesSent: UInt64 = 0
+    /// Of both, those that went through a pipe and were not copied.
+    package var bytesSpliced: UInt64 = 0
     /// How many connects took up to each of `connectBoundsSeconds`, not cumulative; the last is above them all.
     package var connectCounts: [UInt64] = []
     /// The sum of all connect times, in seconds.
@@ -210,6 +213,7 @@ package struct BackendCounters: Sendable, Equatable {
         resets = sum(.resets)
         bytesReceived = sum(.bytesReceived)
         bytesSent = sum(.bytesSent)
+        bytesSpliced = sum(.bytesSpliced)
         connectSeconds = Double(sum(.connectNanoseconds)) / 1e9
         connectCounts = (0...BackendStatistics.connectBounds.count).map {
             statistics.rows.sum(BackendCounter.connectBuckets.rawValue + $0)
