@@ -42,6 +42,10 @@ package final class DataPlane: Sendable {
         var pool: [BackendID] = []
     }
 
+    /// The most connections of a process, whatever its descriptor limit: 2^20. Every worker reserves the address space of
+    /// a table for all of them, and in some containers the limit is 2^30.
+    package static let connectionLimit = 1 << 20
+
     private let mailboxes: [Mailbox]
     private let threads: [Thread]
     private let state = Locked(State())
@@ -50,7 +54,7 @@ package final class DataPlane: Sendable {
     ///
     /// - Parameters:
     ///   - workers: Threads, at least 1.
-    ///   - maxConnections: The most connections of the whole process. Each takes two descriptors.
+    ///   - maxConnections: The most connections of the whole process, at most `connectionLimit`. Each takes two descriptors.
     ///   - descriptorCeiling: Descriptors from this number on are left to the rest of the process, whatever connections,
     ///     dials and pipes would take. A process that runs out of them altogether does not survive it: libdispatch ends it
     ///     when it cannot open /proc to count its threads.
@@ -62,7 +66,8 @@ package final class DataPlane: Sendable {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        var limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
+        var limits = RelayLoop.Limits(
+            process: ProcessConnections(limit: min(maxConnections, Self.connectionLimit)))
         limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
         // Where descriptors are few, pipes must not be what clients are turned away for.
         limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
