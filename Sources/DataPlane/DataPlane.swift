@@ -71,18 +71,20 @@ package final class DataPlane: Sendable {
         limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
         // Where descriptors are few, pipes must not be what clients are turned away for.
         limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
-        for index in 0..<workers {
-            let mailbox = try Mailbox()
-            mailboxes.append(mailbox)
-            threads.append(
-                try Thread(name: "relay-\(index)") { [limits] in
-                    do throws(Errno) {
-                        var loop = try RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
+        // All that can fail comes before the first thread, but the threads.
+        for _ in 0..<workers { mailboxes.append(try Mailbox()) }
+        do throws(Errno) {
+            for (index, mailbox) in mailboxes.enumerated() {
+                threads.append(
+                    try Thread(name: "relay-\(index)") { [limits] in
+                        var loop = RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
                         loop.run()
-                    } catch {
-                        preconditionFailure("a relay worker cannot start: \(error)")
-                    }
-                })
+                    })
+            }
+        } catch {
+            for mailbox in mailboxes { mailbox.post(.stop) }
+            for thread in threads { thread.join() }
+            throw error
         }
         self.mailboxes = mailboxes
         self.threads = threads
