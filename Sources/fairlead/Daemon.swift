@@ -153,19 +153,10 @@ actor Daemon {
         try Self.checkKeys(configuration)
         try bind(configuration.frontends, former: formerByName)
 
-        var kept: [FrontendController] = []
-        for controller in controllers {
-            if wanted.contains(controller.name) {
-                kept.append(controller)
-            } else {
-                await controller.stop()
-                dataPlane.close(frontend: controller.name)
-                logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
-            }
-        }
+        let removed = controllers.filter { !wanted.contains($0.name) }
         var ordered: [FrontendController] = []
         for frontend in configuration.frontends {
-            if let controller = kept.first(where: { $0.name == frontend.name }) {
+            if let controller = controllers.first(where: { $0.name == frontend.name }) {
                 await controller.apply(
                     policy: frontend.healthPolicy, probe: frontend.probeOptions,
                     backends: frontend.backendSpecifications)
@@ -179,6 +170,12 @@ actor Daemon {
         }
         controllers = ordered
         observer.observe(ordered)
+        // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.
+        for controller in removed {
+            dataPlane.close(frontend: controller.name)
+            await controller.stop()
+            logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
+        }
         noteFixedFields(former, configuration)
         noteIdleFields(configuration)
         loaded.configuration = configuration
