@@ -11,7 +11,7 @@ import SystemIO
 //   dialing     no backend answers, the client went away or said nothing      free (client reset)
 //   relaying    one side ended its stream; the end was carried across         halfClosed
 //   relaying    an error on a side, or its backend was declared dead          free (both reset)
-//   halfClosed  the other side ended too and everything is flushed            free (both closed)
+//   halfClosed  the other side ended too and everything is flushed            free (both closed; reset when isBroken)
 //   halfClosed  an error, a dead backend, or no byte for halfCloseTimeout     free (both reset)
 //
 // A relaying or half-closed connection is plain values: two descriptors, flags, byte counts, at most one unflushed
@@ -114,6 +114,9 @@ struct Connection {
     var isQueued = false
     /// Its backend was declared dead: the armed timer ends it.
     var isDoomed = false
+    /// A send has told that the backend's socket failed without a FIN: what it said before is delivered, then both are
+    /// reset.
+    var isBroken = false
     /// It counts for its source's limit.
     var isSourceCounted = false
     /// Index into the worker's frontends.

@@ -40,7 +40,20 @@ package final class DataPlane: Sendable {
         /// Configured address to the one bound: they differ where the port was 0.
         var bound: [SocketAddress: SocketAddress] = [:]
         var pool: [BackendID] = []
+        /// Listening, but not yet given to the workers: clients wait in the kernel's queue until there is a pool. Nil from
+        /// the first pool on.
+        var waiting: [BoundAddress]? = []
+
+        /// Closes the sockets of which `matches` is true before any worker has had them.
+        mutating func discardWaiting(where matches: (BoundAddress) -> Bool = { _ in true }) {
+            for address in waiting ?? [] where matches(address) { address.descriptors.forEach(closeDescriptor) }
+            waiting?.removeAll(where: matches)
+        }
     }
+
+    /// The most connections of a process, whatever its descriptor limit: 2^20. Every worker reserves the address space of
+    /// a table for all of them, and in some containers the limit is 2^30.
+    package static let connectionLimit = 1 << 20
 
     private let mailboxes: [Mailbox]
     private let threads: [Thread]
@@ -50,7 +63,7 @@ package final class DataPlane: Sendable {
     ///
     /// - Parameters:
     ///   - workers: Threads, at least 1.
-    ///   - maxConnections: The most connections of the whole process. Each takes two descriptors.
+    ///   - maxConnections: The most connections of the whole process, at most `connectionLimit`. Each takes two descriptors.
     ///   - descriptorCeiling: Descriptors from this number on are left to the rest of the process, whatever connections,
     ///     dials and pipes would take. A process that runs out of them altogether does not survive it: libdispatch ends it
     ///     when it cannot open /proc to count its threads.
@@ -62,22 +75,25 @@ package final class DataPlane: Sendable {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        var limits = RelayLoop.Limits(process: ProcessConnections(limit: maxConnections))
+        var limits = RelayLoop.Limits(
+            process: ProcessConnections(limit: min(maxConnections, Self.connectionLimit)))
         limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
         // Where descriptors are few, pipes must not be what clients are turned away for.
         limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
-        for index in 0..<workers {
-            let mailbox = try Mailbox()
-            mailboxes.append(mailbox)
-            threads.append(
-                try Thread(name: "relay-\(index)") { [limits] in
-                    do throws(Errno) {
-                        var loop = try RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
+        // All that can fail comes before the first thread, but the threads.
+        for _ in 0..<workers { mailboxes.append(try Mailbox()) }
+        do throws(Errno) {
+            for (index, mailbox) in mailboxes.enumerated() {
+                threads.append(
+                    try Thread(name: "relay-\(index)") { [limits] in
+                        var loop = RelayLoop(index: index, limits: limits, mailbox: mailbox, events: events)
                         loop.run()
-                    } catch {
-                        preconditionFailure("a relay worker cannot start: \(error)")
-                    }
-                })
+                    })
+            }
+        } catch {
+            for mailbox in mailboxes { mailbox.post(.stop) }
+            for thread in threads { thread.join() }
+            throw error
         }
         self.mailboxes = mailboxes
         self.threads = threads
@@ -85,7 +101,7 @@ package final class DataPlane: Sendable {
 
     // MARK: Frontends
 
-    /// Listens on a frontend's addresses. Clients that come before a pool is published are reset.
+    /// Listens on a frontend's addresses. Clients that come before the first pool is published wait for it.
     ///
     /// - Parameter leaving: Addresses that other frontends are about to give up; they may be in the way until then.
     package func open(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) {
@@ -98,7 +114,7 @@ package final class DataPlane: Sendable {
             var frontend = OpenFrontend(
                 index: index, options: options, shared: FrontendShared(name: options.name, workers: mailboxes.count))
             post(.openFrontend(index, options, frontend.shared))
-            start(sockets, &frontend)
+            take(sockets, &frontend)
             state.frontends[options.name] = frontend
         }
     }
@@ -120,7 +136,11 @@ package final class DataPlane: Sendable {
             }
             frontend.options = options
             post(.updateFrontend(frontend.index, options))
-            start(sockets, &frontend)
+            take(sockets, &frontend)
+            frontend.discardWaiting { !wanted.contains($0.configured) }
+            for socket in (frontend.waiting ?? []).flatMap(\.descriptors) {
+                for option in options.connection.socketOptions { try? option.set(on: socket) }
+            }
             for address in current.subtracting(wanted) {
                 post(.stopListening(frontend.index, address))
                 frontend.bound[address] = nil
@@ -132,7 +152,8 @@ package final class DataPlane: Sendable {
     /// Closes a frontend's listeners. Its connections stay until they end.
     package func close(frontend name: String) {
         state.withLock { state in
-            guard let frontend = state.frontends.removeValue(forKey: name) else { return }
+            guard var frontend = state.frontends.removeValue(forKey: name) else { return }
+            frontend.discardWaiting()
             post(.closeFrontend(frontend.index))
             Self.prune(&state)
         }
@@ -155,12 +176,21 @@ package final class DataPlane: Sendable {
         let descriptors: [BorrowedDescriptor]
     }
 
-    private func start(_ sockets: [BoundAddress], _ frontend: inout OpenFrontend) {
+    private func start(_ sockets: [BoundAddress], _ index: FrontendIndex) {
         for address in sockets {
-            frontend.bound[address.configured] = address.bound
             for (mailbox, descriptor) in zip(mailboxes, address.descriptors) {
-                mailbox.post(.listen(frontend.index, descriptor, address.configured))
+                mailbox.post(.listen(index, descriptor, address.configured))
             }
+        }
+    }
+
+    /// Notes addresses as bound, and has the workers accept there if the frontend has had a pool.
+    private func take(_ sockets: [BoundAddress], _ frontend: inout OpenFrontend) {
+        for address in sockets { frontend.bound[address.configured] = address.bound }
+        if frontend.waiting != nil {
+            frontend.waiting? += sockets
+        } else {
+            start(sockets, frontend.index)
         }
     }
 
@@ -189,7 +219,7 @@ package final class DataPlane: Sendable {
 
     // MARK: Pools
 
-    /// Makes a pool the one that new connections of a frontend are spread over.
+    /// Makes a pool the one that new connections of a frontend are spread over. With the first one accepting begins.
     package func publish(frontend name: String, snapshot: PoolSnapshot, addresses: [BackendID: SocketAddress]) {
         state.withLock { state in
             guard var frontend = state.frontends[name] else { return }
@@ -201,9 +231,12 @@ package final class DataPlane: Sendable {
                 endpoints.append(BackendEndpoint(id: member.id, address: address, statistics: statistics))
             }
             frontend.pool = endpoints.map(\.id)
+            let waiting = frontend.waiting ?? []
+            frontend.waiting = nil
             state.frontends[name] = frontend
             Self.prune(&state)
             post(.publish(frontend.index, PoolView(snapshot: snapshot, endpoints: endpoints)))
+            start(waiting, frontend.index)
         }
     }
 
@@ -244,13 +277,21 @@ package final class DataPlane: Sendable {
 
     /// Closes all listeners; established connections stay.
     package func stopAccepting() {
+        discardWaiting()
         post(.stopAccepting)
     }
 
     /// Resets all connections, ends the workers and waits for them.
     package func stop() {
+        discardWaiting()
         post(.stop)
         for thread in threads { thread.join() }
+    }
+
+    private func discardWaiting() {
+        state.withLock { state in
+            for name in state.frontends.keys { state.frontends[name]?.discardWaiting() }
+        }
     }
 
     /// Takes all established connections out of the workers. The descriptors in the records are the caller's to close.

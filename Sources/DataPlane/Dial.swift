@@ -48,6 +48,8 @@ final class Dial {
     var isExhausted = false
     /// Nothing is known to serve: everything is tried at once, with short bounds.
     var isLastResort = false
+    /// The role of the first attempt that was sent bytes of the client; nil: none was.
+    var firstRecipient: UInt8?
     /// The client's bytes were sent to a second backend.
     var isReplayed = false
 
@@ -60,6 +62,15 @@ final class Dial {
 
     /// The bytes that the client has sent so far.
     var sentFlight: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: flight[..<flightBytes]) }
+
+    /// Whether the bytes so far are a whole ClientHello, which has no effect before it is answered.
+    var mayBeSentTwice: Bool { if case .replayable = hello { true } else { false } }
+
+    /// The position of the attempt that gets bytes which must not be sent twice: the one that has had some of them, or
+    /// the first that has connected.
+    var soleRecipient: Int? {
+        attempts.firstIndex { $0.isConnected && $0.sentBytes > 0 } ?? attempts.firstIndex(where: \.isConnected)
+    }
 
     /// Sees to it that there is room for the client's bytes. A client that has said nothing needs none.
     func prepareFlight() {
@@ -85,6 +96,7 @@ final class Dial {
         answerBy = .max
         isExhausted = false
         isLastResort = false
+        firstRecipient = nil
         isReplayed = false
     }
 }

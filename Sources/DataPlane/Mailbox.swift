@@ -51,14 +51,22 @@ struct BackendEndpoint: Sendable {
 }
 
 /// Commands on their way to one worker: any thread posts, the worker takes them all when its epoll set wakes.
+///
+/// It brings that set along, so that a worker has all it needs from the system before its thread begins.
 final class Mailbox: Sendable {
+    /// Holds the mailbox already; all else is for the worker to register.
+    let epoll: Epoll
     private let event: EventDescriptor
     private let commands = Locked<[WorkerCommand]>([])
 
-    init() throws(Errno) { event = try EventDescriptor() }
-
-    /// The descriptor that becomes readable when commands wait.
-    var descriptor: BorrowedDescriptor { event.borrowed }
+    /// - Throws: EMFILE, ENFILE, ENOSPC or ENOMEM.
+    init() throws(Errno) {
+        let epoll = try Epoll()
+        let event = try EventDescriptor()
+        try epoll.add(event.borrowed, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
+        self.epoll = epoll
+        self.event = event
+    }
 
     /// Adds a command and wakes the worker.
     func post(_ command: WorkerCommand) {

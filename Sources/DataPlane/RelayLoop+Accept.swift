@@ -79,7 +79,7 @@ extension RelayLoop {
     func register(_ descriptor: BorrowedDescriptor, _ slot: Int, role: UInt8) -> Bool {
         let token = EventToken(slot: slot, role: role, generation: table[slot].pointee.generation)
         do throws(Errno) {
-            try epoll.add(
+            try mailbox.epoll.add(
                 descriptor, [.readable, .writable, .peerClosed, .edgeTriggered], token: token.rawValue)
             return true
         } catch {
@@ -116,11 +116,30 @@ extension RelayLoop {
         for position in listeners.indices { setPaused(position, false) }
     }
 
+    /// Registers a listener. When the kernel has no memory for it (ENOMEM, or ENOSPC by max_user_watches) that is said like
+    /// a pause, and tried again after one: its clients wait in the queue meanwhile, those of other listeners do not.
+    mutating func watch(_ position: Int) {
+        guard let listener = listeners[position] else { return }
+        do throws(Errno) {
+            try mailbox.epoll.add(
+                listener.descriptor, .readable, token: EventToken(slot: position, role: EventToken.listener).rawValue)
+            listeners[position]?.isRegistered = true
+            listeners[position]?.isPaused = false
+        } catch {
+            listeners[position]?.isPaused = true
+            acceptResumesAt = now + Self.acceptPause
+            guard let frontend = frontends[Int(listener.frontend)] else { return }
+            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
+            events.acceptPaused(frontend: frontend.shared.name, error: error)
+        }
+    }
+
     private mutating func setPaused(_ position: Int, _ paused: Bool) {
         guard let listener = listeners[position], listener.isPaused != paused else { return }
+        guard listener.isRegistered else { return paused ? () : watch(position) }
         let token = EventToken(slot: position, role: EventToken.listener)
         do throws(Errno) {
-            try epoll.modify(listener.descriptor, paused ? [] : .readable, token: token.rawValue)
+            try mailbox.epoll.modify(listener.descriptor, paused ? [] : .readable, token: token.rawValue)
             listeners[position]?.isPaused = paused
         } catch {
             preconditionFailure("epoll_ctl on a listener: \(error)")

@@ -88,12 +88,7 @@ extension RelayLoop {
             listeners.append(listener)
             position = listeners.count - 1
         }
-        do throws(Errno) {
-            try epoll.add(
-                descriptor, .readable, token: EventToken(slot: position, role: EventToken.listener).rawValue)
-        } catch {
-            preconditionFailure("epoll_ctl on a listener: \(error)")
-        }
+        watch(position)
     }
 
     /// Closes listeners. Clients that wait in their queues are accepted first (`isTaken`), or reset.
@@ -200,7 +195,7 @@ extension RelayLoop {
         else { return nil }
         for side in 0..<2 {
             // A duplicate lives on in the other process, so closing would not unregister it.
-            try? epoll.remove(connection.pointee.sides[side].descriptor)
+            try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)
         }
         let record = ConnectionRecord(
             frontend: frontend.shared.name, backend: backend.endpoint.address, backendID: backend.endpoint.id,

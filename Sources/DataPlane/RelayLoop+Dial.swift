@@ -5,6 +5,7 @@ import SystemIO
 // Finding a backend that answers.
 //
 //   time  0        the first choice is dialled; the client's bytes wait in its socket
+//         at once  nothing is known to serve: all are dialled, and the first to answer wins
 //         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
 //         stagger  not connected: the next choice is dialled too; the first to connect wins
 //         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
@@ -106,7 +107,7 @@ extension RelayLoop {
             descriptor = try Socket.stream(for: backend.endpoint.address).take()
         } catch {
             if error.isResourceExhaustion { return postpone(slot, dial, error) }
-            dialFailed(index, .connect(error))
+            dialFailed(slot, index, .connect(error))
             return .failed
         }
         guard descriptor < limits.descriptorCeiling else {
@@ -119,7 +120,7 @@ extension RelayLoop {
         switch Socket.connect(descriptor, to: backend.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
-            dialFailed(index, .connect(error))
+            dialFailed(slot, index, .connect(error))
             return .failed
         case .connected:
             attempt.isConnected = true
@@ -196,6 +197,9 @@ extension RelayLoop {
     /// The attempt's connect has succeeded: those that are still connecting have lost. They are closed, which moves the
     /// attempts, and may be tried again, should the winner not answer.
     ///
+    /// In the last resort a connect proves nothing: the kernel of a master that hangs completes it, often before that of
+    /// the one that serves. All go on, within their bound for connecting, and the first to answer wins.
+    ///
     /// - Returns: The attempt's new position.
     private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
         dial.attempts[position].isConnected = true
@@ -205,8 +209,9 @@ extension RelayLoop {
             row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
             row.add(BackendCounter.connectNanoseconds.rawValue, duration)
         }
-        dial.giveUpAt = .max
         dial.nextAttemptAt = .max
+        if dial.isLastResort { return position }
+        dial.giveUpAt = .max
         var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
             if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
@@ -223,8 +228,7 @@ extension RelayLoop {
     mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
         let attempt = dial.attempts[position]
         closeAttempt(dial, position)
-        dialFailed(attempt.backend, failure, isCounted: attempt.isSuspect)
-        noteReplay(slot, dial, after: attempt)
+        dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
         if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
             // Nothing is connected any more: the bound for that applies again.
             let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
@@ -233,18 +237,24 @@ extension RelayLoop {
         dialNext(slot)
     }
 
-    /// Counts that the first bytes go to another backend after this one had them.
-    func noteReplay(_ slot: Int, _ dial: Dial, after attempt: Dial.Attempt) {
-        guard attempt.sentBytes > 0, !dial.isReplayed, !dial.isExhausted else { return }
+    /// An attempt was sent bytes of the client: counts, once a client, that another attempt has had them before.
+    func noteReplay(_ slot: Int, _ dial: Dial, to attempt: Dial.Attempt) {
+        guard let first = dial.firstRecipient else {
+            dial.firstRecipient = attempt.role
+            return
+        }
+        guard first != attempt.role, !dial.isReplayed else { return }
         dial.isReplayed = true
-        backends[Int(attempt.backend)]?.row.add(BackendCounter.replays.rawValue, 1)
         frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
     /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
-    mutating func dialFailed(_ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
+    mutating func dialFailed(_ slot: Int, _ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
         guard let backend = backends[Int(index)] else { return }
-        if !isCounted { backend.row.add(BackendCounter.dialFailures.rawValue, 1) }
+        if !isCounted {
+            backend.row.add(BackendCounter.dialFailures.rawValue, 1)
+            frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.dialFailures.rawValue, 1)
+        }
         guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
         backends[Int(index)]?.lastEvidenceAt = now
         events.dialFailed(backend: backend.endpoint.id, failure)
@@ -289,15 +299,26 @@ extension RelayLoop {
     mutating func dialTimerFired(_ slot: Int) {
         let dial = dials[Int(table[slot].pointee.dial)]
         if now >= dial.answerBy {
-            let clientWasSilent = dial.flightBytes == 0 || (dial.hello == .incomplete)
+            // Before a backend has connected the client's bytes are not read: it may have said all that it should.
+            let clientWasSilent = dial.hello == .incomplete && dial.attempts.contains(where: \.isConnected)
             if !clientWasSilent {
-                for attempt in dial.attempts { dialFailed(attempt.backend, .silent, isCounted: attempt.isSuspect) }
+                for attempt in dial.attempts {
+                    dialFailed(
+                        slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
+                        isCounted: attempt.isSuspect)
+                }
             }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
-        if now >= dial.giveUpAt {
+        if now >= dial.giveUpAt, dial.attempts.contains(where: \.isConnected) {
+            // Only in the last resort: those that have connected may still answer.
+            dial.giveUpAt = .max
+            while let position = dial.attempts.firstIndex(where: { !$0.isConnected }) {
+                attemptFailed(slot, dial, position, .connect(.timedOut))
+            }
+        } else if now >= dial.giveUpAt {
             for attempt in dial.attempts {
-                dialFailed(attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
+                dialFailed(slot, attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
             }
             return abandon(slot, .unanswered)
         }
@@ -305,8 +326,7 @@ extension RelayLoop {
             for position in dial.attempts.indices where !dial.attempts[position].isSuspect {
                 let attempt = dial.attempts[position]
                 dial.attempts[position].isSuspect = true
-                dialFailed(attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
-                noteReplay(slot, dial, after: attempt)
+                dialFailed(slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
             }
             dialNext(slot)
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }

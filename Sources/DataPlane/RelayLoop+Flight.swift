@@ -6,13 +6,16 @@ import SystemIO
 // one of them has answered.
 
 extension RelayLoop {
-    /// Reads what the client has sent and passes it on to every backend that has connected.
+    /// Reads what the client has sent and passes it on to every backend that has connected; to one of them only while it
+    /// is not known that it may be sent twice.
     mutating func sendFlight(_ slot: Int, _ dial: Dial) {
         guard readFlight(slot, dial) else { return }
         var position = 0
         while position < dial.attempts.count {
             let attempt = dial.attempts[position]
-            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes else {
+            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes,
+                dial.mayBeSentTwice || position == dial.soleRecipient
+            else {
                 position += 1
                 continue
             }
@@ -21,6 +24,7 @@ extension RelayLoop {
             {
             case .moved(let count):
                 dial.attempts[position].sentBytes += count
+                noteReplay(slot, dial, to: attempt)
                 if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
             case .wouldBlock:
                 dial.attempts[position].isWritable = false
@@ -32,7 +36,7 @@ extension RelayLoop {
             }
             position += 1
         }
-        if dial.hello == .opaque, let position = dial.attempts.firstIndex(where: \.isConnected) {
+        if dial.hello == .opaque, let position = dial.soleRecipient {
             if let frontend = frontends[Int(table[slot].pointee.frontend)] {
                 frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
             }

@@ -51,7 +51,8 @@ extension RelayLoop {
             return false
         case .downstream:
             // A backend's answer may still wait for a slow client; the read that follows it brings the error.
-            return connection.pointee.sides[1].hasEnded ? destinationFailed(slot, .upstream) : true
+            // Its FIN came first, so the answer is whole.
+            return connection.pointee.sides[1].hasEnded ? destinationFailed(slot, .upstream, .brokenPipe) : true
         }
     }
 
@@ -136,8 +137,8 @@ extension RelayLoop {
             switch Socket.send(connection.pointee.sides[to].descriptor, bytes) {
             case .moved(let count): sent = count
             case .wouldBlock: break
-            case .failed:
-                return destinationFailed(slot, direction)
+            case .failed(let error):
+                return destinationFailed(slot, direction, error)
             }
         }
         if sent < bytes.count {
@@ -159,8 +160,8 @@ extension RelayLoop {
             connection.pointee.lastActivity = now
         case .wouldBlock:
             connection.pointee.sides[to].isWritable = false
-        case .failed:
-            return destinationFailed(slot, direction)
+        case .failed(let error):
+            return destinationFailed(slot, direction, error)
         }
         return true
     }
@@ -213,8 +214,8 @@ extension RelayLoop {
                 case .wouldBlock:
                     connection.pointee.sides[to].isWritable = false
                     return .mustWait
-                case .failed:
-                    return destinationFailed(slot, direction) ? .leftPipe : .hasEnded
+                case .failed(let error):
+                    return destinationFailed(slot, direction, error) ? .leftPipe : .hasEnded
                 }
             }
             if connection.pointee.flows[from].smallSplices >= limits.smallSplicesToBuffer {
@@ -252,6 +253,7 @@ extension RelayLoop {
                     connection.pointee.flows[from].smallSplices = 0
                 }
                 countBytes(connection, direction, count)
+                backends[Int(connection.pointee.backend)]?.row.add(BackendCounter.bytesSpliced.rawValue, UInt64(count))
             case .wouldBlock:
                 connection.pointee.sides[from].isReadable = false
             case .failed:
@@ -278,7 +280,7 @@ extension RelayLoop {
         guard !connection.pointee.flows[from].endForwarded else { return true }
         connection.pointee.flows[from].endForwarded = true
         if connection.pointee.flows[to].endForwarded {
-            end(slot, .orderly)
+            end(slot, connection.pointee.isBroken ? .reset : .orderly)
             return false
         }
         Socket.shutdownSend(connection.pointee.sides[to].descriptor)
@@ -286,8 +288,10 @@ extension RelayLoop {
         return true
     }
 
-    /// The destination of a flow takes no more bytes (EPIPE, ECONNRESET). False when the connection has ended.
-    private mutating func destinationFailed(_ slot: Int, _ direction: Direction) -> Bool {
+    /// The destination of a flow takes no more bytes. False when the connection has ended.
+    ///
+    /// - Parameter error: EPIPE when its FIN came before; ECONNRESET, say, when it did not.
+    private mutating func destinationFailed(_ slot: Int, _ direction: Direction, _ error: Errno) -> Bool {
         let connection = table[slot]
         guard direction == .upstream else {
             // The client is gone. What it said last may still have an effect, if the backend can take it now.
@@ -305,6 +309,9 @@ extension RelayLoop {
             end(slot, .orderly)
             return false
         }
+        // The send has taken the error off the socket: the reads that follow find the answer's rest and then an end like
+        // any other.
+        connection.pointee.isBroken = error != .brokenPipe
         connection.pointee.sides[1].isReadable = true
         connection.pointee.sides[1].peerClosed = true
         becomeHalfClosed(slot)

@@ -57,8 +57,10 @@ struct RelayLoop: ~Copyable {
         let descriptor: BorrowedDescriptor
         let frontend: Int32
         let address: SocketAddress
-        /// Set while the system had no descriptor to give.
+        /// Set while the system had no descriptor to give, or no memory to watch this one.
         var isPaused = false
+        /// Whether the epoll set has it.
+        var isRegistered = false
     }
 
     /// A backend that is in a pool or has connections here.
@@ -77,7 +79,6 @@ struct RelayLoop: ~Copyable {
     let limits: Limits
     let mailbox: Mailbox
     let events: any DataPlaneEvents
-    let epoll: Epoll
     let eventBuffer: Epoll.EventBuffer
     let buffer: UnsafeMutableRawBufferPointer
 
@@ -99,15 +100,11 @@ struct RelayLoop: ~Copyable {
     var now: UInt64
     var isStopping = false
 
-    /// - Throws: EMFILE, ENFILE or ENOMEM.
-    init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) throws(Errno) {
-        let epoll = try Epoll()
-        try epoll.add(mailbox.descriptor, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
+    init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) {
         self.index = index
         self.limits = limits
         self.mailbox = mailbox
         self.events = events
-        self.epoll = epoll
         eventBuffer = Epoll.EventBuffer(capacity: 512)
         now = MonotonicClock.nanoseconds()
         let capacity = min(max(limits.process.limit, 16), EventToken.slotLimit)
@@ -128,7 +125,7 @@ struct RelayLoop: ~Copyable {
         while !isStopping {
             let count: Int
             do throws(Errno) {
-                count = try epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
+                count = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
             } catch {
                 // EBADF, EFAULT or EINVAL: the loop itself is broken, and only a restart helps.
                 preconditionFailure("epoll_wait: \(error)")

@@ -6,9 +6,9 @@ enum BackendCounter: Int, CaseIterable {
     case connections
     case dialFailures
     case resets
-    case replays
     case bytesReceived
     case bytesSent
+    case bytesSpliced
     case connectNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case connectBuckets
@@ -24,6 +24,7 @@ enum FrontendCounter: Int, CaseIterable {
     case clientTimeouts
     case clientClosedEarly
     case notReplayable
+    case dialFailures
     case resets
     case replays
 }
@@ -153,6 +154,8 @@ package struct FrontendCounters: Sendable, Equatable {
     package var clientClosedEarly: UInt64 = 0
     /// First bytes that were not a ClientHello that can be sent twice.
     package var notReplayable: UInt64 = 0
+    /// Dials that ended without a first byte from a backend, whether or not another one answered.
+    package var dialFailures: UInt64 = 0
     /// Established connections that ended in a reset.
     package var resets: UInt64 = 0
     /// Connections whose first bytes were sent to more than one backend.
@@ -172,6 +175,7 @@ package struct FrontendCounters: Sendable, Equatable {
         clientTimeouts = sum(.clientTimeouts)
         clientClosedEarly = sum(.clientClosedEarly)
         notReplayable = sum(.notReplayable)
+        dialFailures = sum(.dialFailures)
         resets = sum(.resets)
         replays = sum(.replays)
     }
@@ -191,6 +195,8 @@ package struct BackendCounters: Sendable, Equatable {
     package var bytesReceived: UInt64 = 0
     /// Bytes that went to the backend.
     package var bytesSent: UInt64 = 0
+    /// Of both, those that went through a pipe and were not copied.
+    package var bytesSpliced: UInt64 = 0
     /// How many connects took up to each of `connectBoundsSeconds`, not cumulative; the last is above them all.
     package var connectCounts: [UInt64] = []
     /// The sum of all connect times, in seconds.
@@ -207,6 +213,7 @@ package struct BackendCounters: Sendable, Equatable {
         resets = sum(.resets)
         bytesReceived = sum(.bytesReceived)
         bytesSent = sum(.bytesSent)
+        bytesSpliced = sum(.bytesSpliced)
         connectSeconds = Double(sum(.connectNanoseconds)) / 1e9
         connectCounts = (0...BackendStatistics.connectBounds.count).map {
             statistics.rows.sum(BackendCounter.connectBuckets.rawValue + $0)

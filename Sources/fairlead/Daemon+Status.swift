@@ -77,7 +77,7 @@ extension Daemon: AdminSource {
             algorithm: configured?.balancing.algorithm.rawValue ?? "", ready: health.ready, guard: health.guard,
             connections: FrontendStatus.Connections(
                 active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
-                dialFailures: backends.reduce(0) { $0 + $1.connections.dialFailures },
+                dialFailures: counters?.dialFailures ?? 0,
                 reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0)),
             backends: backends)
     }

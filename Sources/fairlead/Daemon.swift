@@ -119,17 +119,20 @@ actor Daemon {
 
     /// Loads every certificate and key.
     ///
-    /// - Throws: With all that cannot be used, each with its field and file.
-    static func checkKeys(_ configuration: Configuration) throws(Failure) {
-        var reasons: [String] = []
-        for frontend in configuration.frontends {
+    /// - Returns: All that cannot be used, as faults of the file. What is wrong is inside the files it names, so that the
+    ///   place is that of no field in particular.
+    static func keyFaults(_ configuration: Configuration, path: String) -> ConfigurationFaults? {
+        var faults: [ConfigurationFaults.Fault] = []
+        for (position, frontend) in configuration.frontends.enumerated() {
             do throws(TLSError) {
                 try frontend.checkKeys()
             } catch {
-                reasons.append("frontend \(frontend.name): health.tls: \(error)")
+                faults.append(
+                    ConfigurationFaults.Fault(
+                        fieldPath: "frontends[\(position)].health.tls", line: 1, column: 1, message: "\(error)"))
             }
         }
-        if !reasons.isEmpty { throw Failure(reasons: reasons) }
+        return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
     }
 
     private func announce(_ frontend: Configuration.Frontend) {
@@ -150,22 +153,15 @@ actor Daemon {
         let former = loaded.configuration
         let formerByName = Dictionary(uniqueKeysWithValues: former.frontends.map { ($0.name, $0) })
         let wanted = Set(configuration.frontends.map(\.name))
-        try Self.checkKeys(configuration)
+        if let faults = Self.keyFaults(configuration, path: loaded.path) {
+            throw Failure(reasons: "\(faults)".split(separator: "\n").map(String.init))
+        }
         try bind(configuration.frontends, former: formerByName)
 
-        var kept: [FrontendController] = []
-        for controller in controllers {
-            if wanted.contains(controller.name) {
-                kept.append(controller)
-            } else {
-                await controller.stop()
-                dataPlane.close(frontend: controller.name)
-                logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
-            }
-        }
+        let removed = controllers.filter { !wanted.contains($0.name) }
         var ordered: [FrontendController] = []
         for frontend in configuration.frontends {
-            if let controller = kept.first(where: { $0.name == frontend.name }) {
+            if let controller = controllers.first(where: { $0.name == frontend.name }) {
                 await controller.apply(
                     policy: frontend.healthPolicy, probe: frontend.probeOptions,
                     backends: frontend.backendSpecifications)
@@ -179,6 +175,12 @@ actor Daemon {
         }
         controllers = ordered
         observer.observe(ordered)
+        // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.
+        for controller in removed {
+            dataPlane.close(frontend: controller.name)
+            await controller.stop()
+            logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
+        }
         noteFixedFields(former, configuration)
         noteIdleFields(configuration)
         loaded.configuration = configuration

@@ -113,6 +113,21 @@ extension DataPlaneSuite {
             #expect(try relay.counters(hole.backend).dialFailures == 1)
         }
 
+        @Test func clientWhoseBytesWereNeverReadIsNotBlamed() async throws {
+            let hole = try await BlackHole(id: 1)
+            let relay = try Relay(backends: [hole.backend]) {
+                $0.connect.timeout = .seconds(3600)
+                $0.connection.firstByteTimeout = .milliseconds(100)
+            }
+            let client = try await relay.connect()
+            try await client.send(Hello.recorded)
+            #expect(try await client.endsInReset())
+            try await relay.becomesIdle()
+            #expect(try relay.counters.unanswered == 1)
+            #expect(try relay.counters.clientTimeouts == 0)
+            #expect(relay.events.failures(of: hole.backend) == [.connect(.timedOut)])
+        }
+
         @Test func boundForConnectingHoldsAgainAfterAConnectedBackendDied() async throws {
             let hole = try await BlackHole(id: 2)
             let dying = try Backend(id: 1)

@@ -100,6 +100,39 @@ extension DataPlaneSuite {
             for client in clients { #expect(try await client.receiveText(1) == "!") }
         }
 
+        @Test func clientsThatComeBeforeTheFirstPoolAreServedByIt() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(workers: 2, isPublished: false)
+            var clients: [Peer] = []
+            for _ in 0..<20 { clients.append(try await relay.connect()) }
+            // Also at an address that is added meanwhile, but not at one that is given up.
+            let (other, givenUp) = (try Backend(id: 9).address, try Backend(id: 8).address)
+            try relay.plane.update(Self.options([Backend.loopback, other, givenUp]))
+            try relay.plane.update(Self.options([Backend.loopback, other]))
+            await #expect(throws: PeerError.failed(.connectionRefused)) { try await Peer.connect(to: givenUp) }
+            #expect(relay.plane.addresses(ofFrontend: Relay.frontend) == [relay.address, other])
+            for _ in 0..<20 { clients.append(try await Peer.connect(to: other)) }
+            try await relay.settle()
+            relay.publish([backend])
+            for client in clients { try await client.send("?") }
+            for _ in clients {
+                let server = try await backend.accept()
+                #expect(try await server.receiveText(1) == "?")
+                try await server.send("!")
+            }
+            for client in clients { #expect(try await client.receiveText(1) == "!") }
+            #expect(try relay.counters.accepted == 40)
+            #expect(try relay.counters.unanswered == 0)
+        }
+
+        @Test(arguments: [true, false]) func frontendThatNeverHadAPoolGivesItsPortUp(isClosed: Bool) async throws {
+            let relay = try Relay(workers: 2, isPublished: false)
+            let waiting = try await relay.connect()
+            if isClosed { relay.plane.close(frontend: Relay.frontend) } else { relay.plane.stopAccepting() }
+            #expect(try await waiting.endsInReset())
+            await #expect(throws: PeerError.failed(.connectionRefused)) { try await relay.connect() }
+        }
+
         @Test func dualStackListenerTakesBothFamilies() async throws {
             let backend = try Backend(id: 1, on: #require(SocketAddress("[::1]:0")))
             let relay = try Relay(listen: #require(SocketAddress("[::]:0")), backends: [backend])

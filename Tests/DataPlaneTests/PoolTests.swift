@@ -5,6 +5,18 @@ import Testing
 
 extension DataPlaneSuite {
     @Suite struct PoolTests {
+        @Test func dialFailuresOfAFrontendOutliveTheBackendThatFailed() async throws {
+            let (dead, backend) = (try DialTests.refusing(id: 1), try Backend(id: 2))
+            let relay = try Relay(backends: [dead, backend])
+            for _ in 0..<2 { _ = try await relay.pair(backend) }
+            let failures = try relay.counters(dead).dialFailures
+            #expect(failures > 0)
+            #expect(try relay.counters.dialFailures == failures)
+            relay.publish([backend])
+            #expect(relay.plane.counters(ofBackend: dead.id) == nil)
+            #expect(try relay.counters.dialFailures == failures)
+        }
+
         @Test func removedBackendKeepsItsConnections() async throws {
             let (one, two) = (try Backend(id: 1), try Backend(id: 2))
             let relay = try Relay(workers: 2, backends: [one])

@@ -93,6 +93,19 @@ extension DataPlaneSuite {
             try await relay.becomesIdle()
         }
 
+        @Test func helloThatNoOtherBackendGotIsNoReplay() async throws {
+            let dying = try Backend(id: 1)
+            let relay = try Relay(backends: [dying, try DialTests.refusing(id: 2)])
+            let client = try await relay.connect()
+            try await client.send(Hello.recorded)
+            let server = try await dying.accept()
+            _ = try await server.receive(Hello.recorded.count)
+            server.reset()
+            #expect(try await client.endsInReset())
+            #expect(try relay.counters.unanswered == 1)
+            #expect(try relay.counters.replays == 0)
+        }
+
         @Test func allDyingEndsInResetAtOnce() async throws {
             let (one, two) = (try Backend(id: 1), try Backend(id: 2))
             let relay = try Relay(backends: [one, two]) { $0.connect.firstByte = .seconds(3600) }

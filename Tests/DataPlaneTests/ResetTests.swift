@@ -17,6 +17,26 @@ extension DataPlaneSuite {
             #expect(try relay.counters(backend).resets == 1)
         }
 
+        @Test(arguments: ["", "answer"])
+        func backendsResetReachesTheClientWhenASendMeetsItFirst(answer: String) async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            // The worker is busy while the client's bytes come and then the reset: it sends before it reads.
+            let gate = Gate()
+            relay.plane.onEveryWorker { gate.pass() }
+            try await until("the worker waits") { gate.isReached }
+            try await client.send("into the void")
+            try await server.send(answer)
+            server.reset()
+            gate.open()
+            if !answer.isEmpty { #expect(try await client.receiveText(answer.utf8.count) == answer) }
+            #expect(try await client.endsInReset())
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 1)
+            #expect(try relay.counters(backend).resets == 1)
+        }
+
         @Test func clientsResetReachesTheBackend() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend])

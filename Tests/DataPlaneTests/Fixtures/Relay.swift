@@ -12,17 +12,18 @@ final class Relay: Sendable {
     let events = RecordedEvents()
     let address: SocketAddress
 
-    /// Opens the frontend, with options that `change` has changed, and publishes the backends, all up.
+    /// Opens the frontend, with options that `change` has changed, and publishes the backends, all up; or, with
+    /// `isPublished` false, leaves that to the test.
     init(
         workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
-        backends: [Backend] = [], _ change: (inout FrontendOptions) -> Void = { _ in }
+        backends: [Backend] = [], isPublished: Bool = true, _ change: (inout FrontendOptions) -> Void = { _ in }
     ) throws {
         plane = try DataPlane(workers: workers, maxConnections: maxConnections, events: events)
         var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
         change(&options)
         try plane.open(options)
         address = try #require(plane.addresses(ofFrontend: Self.frontend).first)
-        publish(backends)
+        if isPublished { publish(backends) }
     }
 
     /// Publishes backends that are all up.
