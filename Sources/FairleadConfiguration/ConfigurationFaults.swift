@@ -43,6 +43,14 @@ extension ConfigurationFaults.Fault: CustomStringConvertible {
     }
 }
 
+extension ConfigurationFaults {
+    /// The description, and a line that counts: what commands print.
+    package var report: String {
+        let count = faults.count + omitted
+        return "\(self)\n\(path): \(count) \(count == 1 ? "fault" : "faults")\n"
+    }
+}
+
 extension ConfigurationFaults: CustomStringConvertible {
     /// One fault a line, each as `path:line:column: field: message`: the form that editors know how to jump to.
     package var description: String {

@@ -43,6 +43,10 @@ struct CheckCommand: AsyncParsableCommand {
             report(CheckReport(faults: error))
             throw ExitCode.badConfiguration
         }
+        if let faults = Daemon.keyFaults(configuration, path: file.path) {
+            report(CheckReport(faults: faults))
+            throw ExitCode.badConfiguration
+        }
         var check = CheckReport(configuration: configuration, path: file.path)
         if live {
             for frontend in configuration.frontends {
@@ -88,6 +92,8 @@ struct CheckReport: Encodable {
     var backends: [Backend] = []
     /// What the file sets up, in words.
     private(set) var summary: [String] = []
+    /// The faults, in the form that every command prints.
+    private var faultReport: String?
 
     private enum CodingKeys: String, CodingKey {
         case path, valid, faults, backends
@@ -107,6 +113,7 @@ struct CheckReport: Encodable {
 
     init(faults: ConfigurationFaults) {
         path = faults.path
+        faultReport = faults.report
         self.faults = faults.faults.map {
             Fault(field: $0.fieldPath, line: $0.line, column: $0.column, message: $0.message)
         }
@@ -125,16 +132,9 @@ struct CheckReport: Encodable {
     /// One line a fault or backend, findings indented below.
     var text: String {
         var lines: [String] = []
-        for fault in faults {
-            let field = fault.field.isEmpty ? "" : "\(fault.field): "
-            lines.append("\(path):\(fault.line):\(fault.column): \(field)\(fault.message)")
-        }
-        if faults.isEmpty {
-            lines.append("\(path): valid")
-            lines += summary.map { "  \($0)" }
-        } else {
-            lines.append("\(path): \(faults.count) \(faults.count == 1 ? "fault" : "faults")")
-        }
+        if let faultReport { return faultReport }
+        lines.append("\(path): valid")
+        lines += summary.map { "  \($0)" }
         for backend in backends {
             let verdict = backend.findings.isEmpty ? "ok" : "FINDING"
             lines.append("\(backend.frontend)/\(backend.name) \(backend.address): \(verdict)")

@@ -20,10 +20,8 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
-        do throws(Daemon.Failure) {
-            try Daemon.checkKeys(configuration)
-        } catch {
-            for reason in error.reasons { logger.critical("\(file.path): \(reason)") }
+        if let faults = Daemon.keyFaults(configuration, path: file.path) {
+            StandardStream.error.write(faults.report)
             throw ExitCode.badConfiguration
         }
         ProcessLimits.ignoreBrokenPipes()
@@ -67,7 +65,7 @@ struct RunCommand: AsyncParsableCommand {
                 reasons = error.reasons
             }
         } catch {
-            reasons = error.faults.map { "\(error.path):\($0)" }
+            reasons = "\(error)".split(separator: "\n").map(String.init)
         }
         for reason in reasons { logger.error("not reloaded: \(reason)") }
         if !reasons.isEmpty { logger.error("the former configuration stays in force") }
@@ -87,9 +85,7 @@ struct ConfigurationOption: ParsableArguments {
         do throws(ConfigurationFaults) {
             return try ConfigurationLoader.load(path: path)
         } catch {
-            StandardStream.error.write("\(error)\n")
-            let count = error.faults.count + error.omitted
-            StandardStream.error.write("\(path): \(count) \(count == 1 ? "fault" : "faults")\n")
+            StandardStream.error.write(error.report)
             throw .badConfiguration
         }
     }
