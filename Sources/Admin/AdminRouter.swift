@@ -81,6 +81,8 @@ package struct AdminRouter: Sendable {
         let status = await source.status()
         if status.ready { return .text(200, "ok\n") }
         var text = "not ready\n"
+        // What else could it be: the frontends are.
+        if status.frontends.allSatisfy(\.ready) { text += "stopping\n" }
         for frontend in status.frontends where !frontend.ready {
             text += "frontend \(frontend.name): no usable backend\n"
             for backend in frontend.backends {

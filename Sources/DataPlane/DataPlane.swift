@@ -57,6 +57,7 @@ package final class DataPlane: Sendable {
 
     private let mailboxes: [Mailbox]
     private let threads: [Thread]
+    private let process: ProcessConnections
     private let state = Locked(State())
 
     /// Starts the workers. They listen nowhere until `open`.
@@ -75,8 +76,8 @@ package final class DataPlane: Sendable {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
         var threads: [Thread] = []
-        var limits = RelayLoop.Limits(
-            process: ProcessConnections(limit: min(maxConnections, Self.connectionLimit)))
+        process = ProcessConnections(limit: min(maxConnections, Self.connectionLimit))
+        var limits = RelayLoop.Limits(process: process)
         limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
         // Where descriptors are few, pipes must not be what clients are turned away for.
         limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
@@ -264,6 +265,9 @@ package final class DataPlane: Sendable {
     package func counters(ofBackend id: BackendID) -> BackendCounters? {
         state.withLock { $0.statistics[id].map(BackendCounters.init) }
     }
+
+    /// How many connections are open in all, also those of frontends that are closed.
+    package var openConnections: Int { process.open.load(ordering: .relaxed) }
 
     /// Asks every worker to run `body` on its thread: that it does shows that it turns.
     package func onEveryWorker(_ body: @escaping @Sendable () -> Void) {

@@ -14,14 +14,17 @@ extension Daemon: AdminSource {
         }
         return Status(
             version: Version.current, pid: ProcessLimits.processIdentifier,
-            startTime: Timestamp(secondsSince1970: startTime), ready: frontends.allSatisfy(\.ready),
+            startTime: Timestamp(secondsSince1970: startTime), ready: !isStopping && frontends.allSatisfy(\.ready),
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
             frontends: frontends)
     }
 
-    func isLive() async -> Bool {
+    func isLive() async -> Bool { await everyWorkerTurns() }
+
+    /// Whether all workers have taken the commands that they were sent before, within 2 s.
+    func everyWorkerTurns() async -> Bool {
         // Every worker that turns runs the closure; one that does not within the time is stuck.
         let (turns, turned) = AsyncStream<Void>.makeStream()
         dataPlane.onEveryWorker { turned.yield() }

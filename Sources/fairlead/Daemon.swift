@@ -31,6 +31,10 @@ actor Daemon {
     private(set) var controllers: [FrontendController] = []
     private let observer: RelayObserver
     private var admin: AdminServer?
+    /// From the first signal to stop on.
+    private(set) var isStopping = false
+    /// Whether connections are not waited for any more.
+    private var isHurried = false
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     init(_ configuration: Configuration, path: String, logger: Logger) throws(Failure) {
@@ -241,28 +245,31 @@ actor Daemon {
 
     // MARK: Stopping
 
-    /// Accepts no more, waits for connections to end, at most `shutdownGracePeriod`, and ends the rest.
+    /// Accepts no more, waits for connections to end, at most `shutdownGracePeriod`, and ends the rest. Not ready meanwhile.
     func stop() async {
-        dataPlane.stopAccepting()
+        isStopping = true
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
-        let open = openConnections
+        dataPlane.stopAccepting()
+        // Workers accept what waits in their queues first. Those clients count only after that.
+        if !(await everyWorkerTurns()) { logger.error("stopping: a relay worker does not turn") }
+        let open = dataPlane.openConnections
         if open > 0 { logger.notice("stopping: \(open) connections are open") }
-        while openConnections > 0, MonotonicClock.nanoseconds() < deadline {
+        while dataPlane.openConnections > 0, !isHurried, MonotonicClock.nanoseconds() < deadline {
             try? await Task.sleep(for: .milliseconds(20))
         }
-        let left = openConnections
-        if left > 0 { logger.notice("stopping: \(left) connections are reset after the grace period") }
+        let left = dataPlane.openConnections
+        if left > 0 {
+            let why = isHurried ? "at the second signal" : "after the grace period"
+            logger.notice("stopping: \(left) connections are reset \(why)")
+        }
         for controller in controllers { await controller.stop() }
         admin?.stop()
         await admin?.stopped()
         dataPlane.stop()
     }
 
-    private var openConnections: Int {
-        loaded.configuration.frontends.reduce(0) {
-            $0 + (dataPlane.counters(ofFrontend: $1.name)?.active ?? 0)
-        }
-    }
+    /// Ends the wait of `stop`.
+    func hurry() { isHurried = true }
 
     /// Where the admin port listens, with the port that the system chose.
     var adminAddress: SocketAddress? { admin?.tcpAddress }

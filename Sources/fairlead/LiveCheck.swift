@@ -8,7 +8,15 @@ import SystemIO
 struct LiveCheck {
     private let frontend: Configuration.Frontend
     /// What clients will call the balancer, with where that is known from.
-    private let clientNames: [(name: String, origin: String)]
+    private let clientNames: [ClientName]
+
+    /// A name or address that clients may use.
+    private struct ClientName {
+        let name: String
+        let origin: String
+        /// Somebody wrote it down. Of a host's addresses nobody knows which are for clients: a container bridge's is not.
+        let isExplicit: Bool
+    }
 
     /// A certificate that ends sooner than this is a finding: 14 days.
     private static let expiryWarningSeconds = 14 * 86_400.0
@@ -16,12 +24,18 @@ struct LiveCheck {
     init(_ frontend: Configuration.Frontend, clientAddresses: [String]) {
         self.frontend = frontend
         if clientAddresses.isEmpty {
-            clientNames = frontend.listen.flatMap { address -> [(name: String, origin: String)] in
-                guard address.isUnspecified else { return [(address.host, "the frontend listens on it")] }
-                return NetworkInterfaces.globalAddresses().map { ($0.host, "an address of this host") }
+            clientNames = frontend.listen.flatMap { address -> [ClientName] in
+                guard address.isUnspecified else {
+                    return [ClientName(name: address.host, origin: "the frontend listens on it", isExplicit: true)]
+                }
+                return NetworkInterfaces.globalAddresses().map {
+                    ClientName(name: $0.host, origin: "an address of this host", isExplicit: false)
+                }
             }
         } else {
-            clientNames = clientAddresses.map { ($0, "given by --client-address") }
+            clientNames = clientAddresses.map {
+                ClientName(name: $0, origin: "given by --client-address", isExplicit: true)
+            }
         }
     }
 
@@ -74,11 +88,15 @@ struct LiveCheck {
         if left < Self.expiryWarningSeconds {
             result.findings.append("its certificate ends in \(days) days, on \(end): renew it")
         }
-        for (name, origin) in clientNames where !certificate.isValid(forHost: name) {
+        for client in clientNames where !certificate.isValid(forHost: client.name) {
+            guard client.isExplicit else {
+                result.facts.append("not valid for \(client.name) (\(client.origin)); fine unless clients use it")
+                continue
+            }
             result.findings.append(
                 """
-                its certificate is not valid for \(name) (\(origin)): clients that connect to it will refuse. Add it to \
-                the apiserver's certificate (kubeadm: apiServer.certSANs)
+                its certificate is not valid for \(client.name) (\(client.origin)): clients that connect to it will \
+                refuse. Add it to the apiserver's certificate (kubeadm: apiServer.certSANs)
                 """)
         }
     }

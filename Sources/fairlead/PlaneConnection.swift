@@ -1,6 +1,7 @@
 import Balancing
 import ControlPlane
 import DataPlane
+import Dispatch
 import Logging
 import SystemIO
 
@@ -21,6 +22,8 @@ struct RelayPublisher: PoolPublisher {
 final class RelayObserver: DataPlaneEvents {
     private let controllers = Locked<[FrontendController]>([])
     private let logger: Logger
+    /// Where lines are written: a standard error that nobody reads must not stop a worker.
+    private let logQueue = DispatchQueue(label: "fairlead.relay-log")
     /// When a pause was logged last, in monotonic nanoseconds.
     private let pauseLoggedAt = Locked<UInt64?>(nil)
 
@@ -42,15 +45,18 @@ final class RelayObserver: DataPlaneEvents {
     }
 
     func acceptPaused(frontend: String, error: Errno) {
-        let now = MonotonicClock.nanoseconds()
         let isNews = pauseLoggedAt.withLock { last in
-            if let last, now - last < Self.pauseLogInterval { return false }
+            // Read under the lock: of two workers, the later one to get it would else have the earlier time.
+            let now = MonotonicClock.nanoseconds()
+            if let last, now < last + Self.pauseLogInterval { return false }
             last = now
             return true
         }
         guard isNews else { return }
-        logger.error(
-            "accepting is paused: \(error). Raise LimitNOFILE or lower limits.maxConnections",
-            metadata: ["frontend": "\(frontend)"])
+        logQueue.async { [logger] in
+            logger.error(
+                "accepting is paused: \(error). Raise LimitNOFILE or lower limits.maxConnections",
+                metadata: ["frontend": "\(frontend)"])
+        }
     }
 }

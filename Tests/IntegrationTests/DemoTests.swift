@@ -1,3 +1,4 @@
+import FoundationEssentials
 import SystemIO
 import TestSupport
 import Testing
@@ -10,6 +11,8 @@ import Testing
         #expect(result.output.contains("kubeconfig"), "\(result.output)")
         #expect(result.output.contains("is taken down"), "\(result.output)")
         #expect(result.output.contains("the end:"), "\(result.output)")
+        #expect(result.output.contains(/fairlead: master-\d up -> down/), "\(result.output)")
+        #expect(result.output.contains(/the end: [1-9]\d* requests in all, 0 failed/), "\(result.output)")
         #expect(result.errors.isEmpty, "\(result.errors)")
         let file = try Self.kubeconfig(result.output)
         #expect(throws: Errno.noSuchFile) { try FileIdentity(path: file) }
@@ -32,6 +35,20 @@ import Testing
         }
         demo.signal(2)
         #expect(try await demo.exitCode() == 0)
+    }
+
+    @Test func `a Ctrl-C while it starts leaves no keys behind`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-demo-")
+        let demo = try ChildProcess(
+            ["env", "TMPDIR=\(directory.path)", FairleadBinary.path, "demo"], directory: directory.path, stem: "demo")
+        func folders() -> [String] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+            return names.filter { $0.hasPrefix("fairlead-demo-") }
+        }
+        try await until("its folder") { !folders().isEmpty }
+        demo.signal(2)
+        #expect(try await demo.exitCode() == 0)
+        #expect(folders().isEmpty)
     }
 
     private static func kubeconfig(_ output: String) throws -> String {

@@ -36,6 +36,17 @@ import Testing
         #expect(!result.output.contains("not valid for localhost"), "\(result.output)")
     }
 
+    @Test(.enabled(if: !NetworkInterfaces.globalAddresses().isEmpty, "this host has no address but loopback"))
+    func `addresses of the host that nobody has named are no findings`() async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer("a", tls: pki.server(validFor: .seconds(90 * 86_400)))
+        let text = ConfigurationText(.init(listen: ["[::]:6443"], caFile: pki.caFile, [server.backend]))
+        let file = try pki.directory.write("fairlead.yaml", text.yaml(adminSocket: "/run/admin.sock"))
+        let result = try await FairleadBinary.run("check", "--live", "--config", file)
+        #expect(result.exitCode == 0, "\(result.output)\(result.errors)")
+        #expect(result.output.contains("(an address of this host); fine unless clients use it"), "\(result.output)")
+    }
+
     @Test func `a certificate that ends soon`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server(validFor: .seconds(3 * 86_400)))

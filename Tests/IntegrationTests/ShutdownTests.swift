@@ -38,6 +38,8 @@ import Testing
             }
         }
         #expect(fairlead.process.status == nil)
+        let ready = try await fairlead.admin("GET", "/readyz")
+        #expect(ready.status == 503 && ready.text.contains("stopping"), "\(ready.text)")
         server.release()
         #expect(try await answer.text == "a")
         connection.close()
@@ -55,5 +57,39 @@ import Testing
         #expect(try await fairlead.stop() == 0)
         #expect(try await connection.end() == .reset)
         #expect(fairlead.process.errors.contains("1 connections are reset after the grace period"))
+    }
+
+    @Test func `a second signal does not wait`() async throws {
+        let server = try ScriptedServer { _ in [.wait] }
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(tcp: [], [.init(name: "a", address: server.address)]), settings: ["shutdownGracePeriod: 10m"]))
+        let connection = try await RawConnection(to: try await fairlead.address())
+        try await connection.send([0x61])
+        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
+        fairlead.process.signal(SIGTERM)
+        try await fairlead.wait(forLog: "stopping: 1 connections are open")
+        #expect(try await fairlead.stop() == 0)
+        #expect(try await connection.end() == .reset)
+    }
+
+    @Test func `connections of a frontend that a reload has removed are waited for too`() async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer("a", tls: pki.server())
+        let kept = ConfigurationText.Frontend(caFile: pki.caFile, [server.backend])
+        let removed = ConfigurationText.Frontend(name: "removed", caFile: pki.caFile, [server.backend])
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(kept, removed, settings: ["shutdownGracePeriod: 10m"]))
+        let connection = try await fairlead.client(pki, frontend: "removed").connect()
+        async let answer = connection.get("/slow")
+        try await until("the request to arrive") { server.waiting == 1 }
+        try fairlead.reload(ConfigurationText(kept, settings: ["shutdownGracePeriod: 10m"]))
+        try await fairlead.wait(forLog: "reloaded")
+        fairlead.process.signal(SIGTERM)
+        try await fairlead.wait(forLog: "stopping: 1 connections are open")
+        server.release()
+        #expect(try await answer.text == "a")
+        connection.close()
+        #expect(try await fairlead.process.exitCode() == 0)
     }
 }

@@ -28,6 +28,36 @@ import Testing
         #expect(try await client.ask(30)["a"] != nil)
     }
 
+    @Test func `a refused connection of a client is news, long before the next probe`() async throws {
+        let (a, b) = (try ScriptedServer { _ in [.wait] }, try ScriptedServer { _ in [.wait] })
+        let health = "protocol: tcp, interval: 1h, suspectInterval: 50ms, timeout: 10s, rise: 1, fall: 2"
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(
+                    health: health,
+                    backends: [.init(name: "a", address: a.address), .init(name: "b", address: b.address)])))
+        let address = try await fairlead.address()
+        a.stop()
+        try await until("its port to be closed") {
+            do {
+                _ = try await RawConnection(to: a.address)
+                return false
+            } catch let error as Errno {
+                return error == .connectionRefused
+            }
+        }
+        // Probed by connecting, it has no connection whose end would tell.
+        #expect(try await fairlead.backend("a").state == "up")
+        var clients: [RawConnection] = []
+        for _ in 0..<4 {
+            let client = try await RawConnection(to: address)
+            try await client.send([0x61])
+            clients.append(client)
+        }
+        try await fairlead.wait(for: "a", toBe: "down")
+        withExtendedLifetime(clients) {}
+    }
+
     @Test func `a backend that hangs is down in time, and its connections are reset`() async throws {
         let pki = try ThrowAwayPKI()
         let well = try APIServer("well", tls: pki.server())

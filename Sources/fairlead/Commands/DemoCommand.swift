@@ -26,6 +26,12 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         ProcessLimits.ignoreBrokenPipes()
+        // First of all: the demo writes keys, which a signal must not leave behind. One that comes early waits.
+        let (signals, arrived) = AsyncStream<Void>.makeStream()
+        let sources = [SignalSource.Signal.interrupt, .terminate].map { signal in
+            SignalSource(signal) { arrived.yield() }
+        }
+        defer { withExtendedLifetime(sources) {} }
         let demo: Demo
         do {
             demo = try await Demo(outage: outage.value)
@@ -33,9 +39,9 @@ struct DemoCommand: AsyncParsableCommand {
             StandardStream.error.write("the demo cannot start: \(error)\n")
             throw ExitCode.cannotListen
         }
-        let play = Task { await demo.play() }
-        let sources = [SignalSource.Signal.interrupt, .terminate].map { signal in
-            SignalSource(signal) { play.cancel() }
+        let play = Task { try await demo.play() }
+        let ending = Task {
+            for await _ in signals { play.cancel() }
         }
         let timer = length.map { length in
             Task {
@@ -43,10 +49,14 @@ struct DemoCommand: AsyncParsableCommand {
                 play.cancel()
             }
         }
-        await play.value
+        let result = await play.result
         timer?.cancel()
-        withExtendedLifetime(sources) {}
+        ending.cancel()
         await demo.end()
+        if case .failure(let error) = result {
+            StandardStream.error.write("the demo cannot go on: \(error)\n")
+            throw ExitCode.cannotListen
+        }
     }
 }
 

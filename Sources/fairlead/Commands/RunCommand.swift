@@ -10,7 +10,7 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Run the load balancer until SIGTERM or SIGINT.",
         discussion: """
             SIGHUP reads the file again and applies it in place. A file that is not valid changes nothing; every fault \
-            is logged.
+            is logged. A second SIGTERM or SIGINT does not wait for connections.
             """
     )
 
@@ -48,7 +48,11 @@ struct RunCommand: AsyncParsableCommand {
             }
         }
         ServiceManager.stopping()
+        let impatience = Task {
+            for await signal in signals where signal != .hangUp { await daemon.hurry() }
+        }
         await daemon.stop()
+        impatience.cancel()
         logger.notice("stopped")
     }
 

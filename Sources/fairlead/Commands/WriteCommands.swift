@@ -2,7 +2,7 @@ import ArgumentParser
 import SecureHTTP
 import SystemIO
 
-/// The backend that a command changes, as `FRONTEND/BACKEND`.
+/// The backend that a command changes: `FRONTEND BACKEND`.
 struct BackendArguments: ParsableArguments {
     @Argument(help: "The frontend's name.")
     var frontend: String
@@ -14,7 +14,7 @@ struct BackendArguments: ParsableArguments {
 
     /// Asks the daemon for a change and prints what it says.
     func post(_ action: String, body: String = "") async throws {
-        let target = "/v1/frontends/\(frontend)/backends/\(backend):\(action)"
+        let target = "/v1/frontends/\(Self.encoded(frontend))/backends/\(Self.encoded(backend)):\(action)"
         let response = try await admin.endpoint.send(
             HTTPRequest(method: "POST", target: target, body: Array(body.utf8)))
         guard (200..<300).contains(response.status) else {
@@ -22,6 +22,19 @@ struct BackendArguments: ParsableArguments {
             throw ExitCode.finding
         }
         StandardStream.output.write(response.text)
+    }
+
+    /// Percent-encodes all but unreserved characters (RFC 3986, section 2.3).
+    private static func encoded(_ name: String) -> String {
+        name.utf8.map { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                String(UnicodeScalar(byte))
+            default: "%\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))"
+            }
+        }.joined()
     }
 }
 

@@ -56,10 +56,13 @@ actor Demo {
     // MARK: Playing
 
     /// Plays until the task is cancelled.
-    func play() async {
+    ///
+    /// - Throws: What a server could not come back for.
+    func play() async throws {
         await introduce()
         let narration = Task { await self.narrate() }
         let load = Task { await self.clients.run() }
+        var failure: (any Error)?
         do {
             try await waitUntilAllUp()
             say("all three servers are up; clients ask through the balancer, each time on a new connection")
@@ -69,8 +72,10 @@ actor Demo {
                     try await takeDown(server)
                 }
             }
+        } catch is CancellationError {
+            // The play is over.
         } catch {
-            // Cancelled: the play is over.
+            failure = error
         }
         narration.cancel()
         load.cancel()
@@ -78,6 +83,7 @@ actor Demo {
         await load.value
         let result = await clients.takeReport()
         say("the end: \(result.total) requests in all, \(result.totalFailed) failed")
+        if let failure { throw failure }
     }
 
     /// Stops balancer and servers and removes what was written.
