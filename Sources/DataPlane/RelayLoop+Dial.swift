@@ -312,10 +312,14 @@ extension RelayLoop {
         }
         if now >= dial.giveUpAt, dial.attempts.contains(where: \.isConnected) {
             // Only in the last resort: those that have connected may still answer.
-            dial.giveUpAt = .max
-            while let position = dial.attempts.firstIndex(where: { !$0.isConnected }) {
+            let late = dial.attempts.filter { !$0.isConnected }.map(\.role)
+            for role in late {
+                guard let position = dial.attempts.firstIndex(where: { $0.role == role }) else { continue }
                 attemptFailed(slot, dial, position, .connect(.timedOut))
             }
+            // Where there are more backends than may be dialled at once, others have begun in their place.
+            let isConnecting = dial.attempts.contains { !$0.isConnected }
+            dial.giveUpAt = isConnecting ? now + Self.lastResortConnectTimeout : .max
         } else if now >= dial.giveUpAt {
             for attempt in dial.attempts {
                 dialFailed(slot, attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)

@@ -41,8 +41,9 @@ extension DataPlaneSuite {
                     #expect(counters.resets == 0)
                     relay.plane.stop()
                     // The mailboxes' descriptors and epoll sets live as long as the data plane.
+                    // And Dispatch has a timer descriptor a clock: the second may come after the bare ones were counted.
                     try await until("all descriptors are closed") {
-                        try #require(ProcessLimits.openDescriptors) <= bare + 4
+                        try #require(ProcessLimits.openDescriptors) <= bare + 4 + 1
                     }
                     print(
                         "bulk: \(total >> 20) MiB each way in \(seconds) s; descriptors \(before.openDescriptors ?? 0) ->",
