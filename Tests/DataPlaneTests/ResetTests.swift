@@ -97,7 +97,7 @@ extension DataPlaneSuite {
                 try await server.send(block)
                 answer += block
                 do {
-                    try await until("the relay takes it", within: .milliseconds(100)) {
+                    try await until("the relay takes it", within: .seconds(1)) {
                         try relay.counters(backend).bytesReceived == UInt64(answer.count + 1)
                     }
                 } catch is PeerError {
