@@ -61,22 +61,11 @@ int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid) 
     return result;
 }
 
-int clinux_set_nonblocking(int descriptor) {
-    int flags = fcntl(descriptor, F_GETFL);
-    return flags < 0 ? -1 : fcntl(descriptor, F_SETFL, flags | O_NONBLOCK);
-}
-
 int clinux_usable_processors(void) {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
 }
 
-const uint32_t CLINUX_EPOLLIN = EPOLLIN;
-const uint32_t CLINUX_EPOLLOUT = EPOLLOUT;
-const uint32_t CLINUX_EPOLLRDHUP = EPOLLRDHUP;
-const uint32_t CLINUX_EPOLLHUP = EPOLLHUP;
-const uint32_t CLINUX_EPOLLERR = EPOLLERR;
-const uint32_t CLINUX_EPOLLET = EPOLLET;
 const int CLINUX_EPOLL_CLOEXEC = EPOLL_CLOEXEC;
 const int CLINUX_EFD_CLOEXEC_NONBLOCK = EFD_CLOEXEC | EFD_NONBLOCK;
 const int CLINUX_SOCK_STREAM = SOCK_STREAM;
@@ -89,4 +78,3 @@ const int CLINUX_TCP_KEEPIDLE = TCP_KEEPIDLE;
 const int CLINUX_TCP_KEEPINTVL = TCP_KEEPINTVL;
 const int CLINUX_TCP_KEEPCNT = TCP_KEEPCNT;
 const int CLINUX_TCP_USER_TIMEOUT = TCP_USER_TIMEOUT;
-const int CLINUX_TCP_DEFER_ACCEPT = TCP_DEFER_ACCEPT;

@@ -4,8 +4,6 @@ import CSystemd
 package enum ServiceManager {
     /// READY=1: the service answers.
     package static func ready(status: String) { notify("READY=1\nSTATUS=\(status)") }
-    /// STATUS=: one line for `systemctl status`.
-    package static func status(_ status: String) { notify("STATUS=\(status)") }
     /// RELOADING=1 with the time that pairs it with the READY=1 to come.
     package static func reloading() {
         notify("RELOADING=1\nMONOTONIC_USEC=\(MonotonicClock.nanoseconds() / 1000)")

@@ -28,17 +28,9 @@ int clinux_dup_cloexec(int descriptor);
 int clinux_set_thread_name(const char *name);
 /// The peer's user and group over a unix socket (SO_PEERCRED).
 int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid);
-/// fcntl(F_GETFL) | O_NONBLOCK.
-int clinux_set_nonblocking(int descriptor);
 /// How many processors the process may run on (sched_getaffinity), or -1.
 int clinux_usable_processors(void);
 
-extern const uint32_t CLINUX_EPOLLIN;
-extern const uint32_t CLINUX_EPOLLOUT;
-extern const uint32_t CLINUX_EPOLLRDHUP;
-extern const uint32_t CLINUX_EPOLLHUP;
-extern const uint32_t CLINUX_EPOLLERR;
-extern const uint32_t CLINUX_EPOLLET;
 extern const int CLINUX_EPOLL_CLOEXEC;
 extern const int CLINUX_EFD_CLOEXEC_NONBLOCK;
 extern const int CLINUX_SOCK_STREAM;
@@ -51,6 +43,5 @@ extern const int CLINUX_TCP_KEEPIDLE;
 extern const int CLINUX_TCP_KEEPINTVL;
 extern const int CLINUX_TCP_KEEPCNT;
 extern const int CLINUX_TCP_USER_TIMEOUT;
-extern const int CLINUX_TCP_DEFER_ACCEPT;
 
 #endif

@@ -26,9 +26,6 @@ actor DemoAPIServer {
         self.server = server
     }
 
-    /// Whether it serves now.
-    var isUp: Bool { server != nil }
-
     /// Comes back on its port. Does nothing while it is up.
     ///
     /// - Throws: What listening failed with; EADDRINUSE when another process took the port meanwhile.
