@@ -94,6 +94,16 @@ class Records:
         """New connections that failed though another master, or none, had taken them."""
         return [each for each in self.fresh if each.failed and each.master != victim]
 
+    def stalled_until(self, masters: set[str], since: float, stall: float = 0.5) -> float:
+        """When the last request that waited longer than `stall` for one of these masters got its answer, of any kind;
+        `since` when none did."""
+        waited = [
+            each.end
+            for each in self.requests
+            if each.master in masters and each.start is not None and each.end >= since and each.length > stall
+        ]
+        return max(waited, default=since)
+
     def kept_on(self, master: str, moment: float) -> list[int]:
         """The kept connections that `master` served at `moment`."""
         closed = {each.connection for each in self._by_kind["closed"] if each.end < moment}

@@ -6,7 +6,7 @@ import signal
 
 from ..cluster.master import Master
 from ..load import Records
-from ..scenario import FaultScenario, Result, Stage, expect_waits_and_resets
+from ..scenario import FaultScenario, Result, Stage, expect_resets, expect_waits
 
 
 class ApiserverHung(FaultScenario):
@@ -20,4 +20,5 @@ class ApiserverHung(FaultScenario):
         victim.apiserver.signal(signal.SIGCONT)
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result, records)
+        expect_waits(result, records)
+        expect_resets(result)

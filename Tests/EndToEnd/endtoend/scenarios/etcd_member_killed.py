@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..cluster.master import Master
 from ..load import Records
-from ..scenario import FaultScenario, Result, Stage, expect_waits_and_resets
+from ..scenario import FaultScenario, Result, Stage, expect_resets, expect_waits
 
 
 class EtcdMemberKilled(FaultScenario):
@@ -19,4 +19,5 @@ class EtcdMemberKilled(FaultScenario):
         return victim.etcd.kill()
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result, records)
+        expect_waits(result, records)
+        expect_resets(result)

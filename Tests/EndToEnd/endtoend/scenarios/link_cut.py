@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..cluster.master import Master
 from ..load import Records
-from ..scenario import FaultScenario, Result, Stage, expect_waits_and_resets
+from ..scenario import FaultScenario, Result, Stage, expect_resets, expect_waits
 from ..waiting import now
 
 
@@ -21,4 +21,5 @@ class LinkCut(FaultScenario):
         stage.cluster.network.mend(victim.name)
 
     def judge(self, result: Result, records: Records, victim: Master, old: list[int], fault: float) -> None:
-        expect_waits_and_resets(result, records)
+        expect_waits(result, records)
+        expect_resets(result)
