@@ -24,6 +24,8 @@ CONNECTIONS = 4_000
 BULK_BYTES = 1 << 30
 # A worker keeps what it has once needed. Before anything is counted it has met as much at once as it will meet later.
 WARM_UP_BYTES = 1 << 26
+# As many places as are worth looking at before the first of them are mended.
+PLACES_SHOWN = 12
 
 
 def check() -> list[str]:
@@ -74,12 +76,14 @@ def _check(fairlead: daemon.Daemon, stacks: mmap.mmap) -> list[str]:
 
 
 def _print_places(stacks: Counter[Stack], symbols: Symbols) -> None:
-    """Prints the stacks, those that differ by an instruction alone as one, the most frequent first."""
+    """Prints the stacks, those of the same lines as one, the most frequent first."""
     places: Counter[str] = Counter()
     for stack, times in stacks.items():
         places[symbols.text(stack)] += times
-    for place, times in places.most_common():
+    for place, times in places.most_common(PLACES_SHOWN):
         print(f"{times:,} times in all:\n{place}")
+    if len(places) > PLACES_SHOWN:
+        print(f"and in {len(places) - PLACES_SHOWN} other places")
 
 
 def _warm_up(fairlead: daemon.Daemon) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 # Return addresses, the innermost first.
 Stack = tuple[int, ...]
 
-# What says nothing: that a place is not known, and the column.
-NOISE = re.compile(r" at (?:\?\?|crtstuff\.c|<compiler-generated>):\d+:\d+$|(?<=\d):\d+$", re.MULTILINE)
+# What says nothing: a place without a line, the column, and the library that counts.
+NOISE = re.compile(r" at \S+:0:\d+$|(?<=\d):\d+$|^.* at allocations\.c:.*\n", re.MULTILINE)
 
 
 class Symbols:
