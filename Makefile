@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Arguments for `make run`, as in: make run ARGS="--for 20s"
+# Arguments for `make run` and `make costs`, as in: make run ARGS="--for 20s"
 ARGS ?=
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -85,7 +85,7 @@ e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds K
 costs: release ## Counts instructions, allocations and system calls, and fails where one has grown
 	$(call need,$(COSTS_PACKAGES))
 	swift build $(SWIFT_FLAGS) $(RELEASE_FLAGS) --product microbenchmarks
-	Benchmarks/costs
+	Benchmarks/costs $(ARGS)
 
 lint: ## Checks the style of the sources
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)

@@ -18,9 +18,10 @@ from .failure import Failure
 THRESHOLDS = REPOSITORY / "Benchmarks/Micro/thresholds.txt"
 # The share by which a count may differ from its threshold: compilers and C libraries move it by a little.
 TOLERANCE = 0.10
-HEADER = """\
+UPDATE = 'make costs ARGS="instructions --update"'
+HEADER = f"""\
 # Instructions an iteration, as callgrind counts them: `make costs` fails where one has grown by more than a tenth.
-# `Benchmarks/costs instructions --update` writes this file. Commit it with the change that moved a count, and say why.
+# `{UPDATE}` writes this file. Commit it with the change that moved a count, and say why.
 """
 
 
@@ -34,7 +35,7 @@ def check() -> list[str]:
         threshold = thresholds.get(name)
         if threshold is None:
             print(f"{name:<28}{count:>14,}{'-':>14}")
-            findings.append(f"{name} has no threshold: run `Benchmarks/costs instructions --update`")
+            findings.append(f"{name} has no threshold: run `{UPDATE}`")
             continue
         change = count / threshold - 1
         print(f"{name:<28}{count:>14,}{threshold:>14,}{change:>+8.1%}")
@@ -44,23 +45,22 @@ def check() -> list[str]:
                 " cheaper again, or raise the threshold and say in the commit what the instructions are spent on"
             )
         elif change < -TOLERANCE:
-            print(f"{'':<28}lower the threshold, to keep what was won: Benchmarks/costs instructions --update")
+            print(f"  lower the threshold, to keep what was won: {UPDATE}")
     findings += [
-        f"{name} has a threshold but does not exist: run `Benchmarks/costs instructions --update`"
-        for name in thresholds.keys() - counts.keys()
+        f"{name} has a threshold but does not exist: run `{UPDATE}`"
+        for name in sorted(thresholds.keys() - counts.keys())
     ]
     if findings and counted_with != _counted_with():
         findings.append(f"(the thresholds are from {counted_with}; this is {_counted_with()})")
     return findings
 
 
-def update() -> list[str]:
+def update() -> None:
     """Counts every case and makes the counts the thresholds."""
     counts = _count()
     lines = [f"{name:<28}{count:>12}\n" for name, count in counts.items()]
     THRESHOLDS.write_text(f"{HEADER}# counted with: {_counted_with()}\n\n{''.join(lines)}")
     print(THRESHOLDS.read_text(), end="")
-    return []
 
 
 def _read() -> tuple[str, dict[str, int]]:
