@@ -5,13 +5,15 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Arguments for `make run`, as in: make run ARGS="--for 20s"
+# Arguments for `make run` and `make costs`, as in: make run ARGS="--for 20s"
 ARGS ?=
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
 # kubectl may be there from elsewhere, and two packages cannot own it.
 TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl),,kubernetes-client)
+COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
+SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 # A wrong import between modules is an error, not a habit (see Package.swift).
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath -Xlinker -z -Xlinker now
@@ -44,7 +46,7 @@ done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
-.PHONY: help run build release test test-tsan test-asan e2e lint format install uninstall clean
+.PHONY: help run build release test test-tsan test-asan e2e costs lint format install uninstall clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,11 +82,16 @@ test-asan: ## Runs them under the address sanitizer
 e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
 	Tests/EndToEnd/run
 
+costs: release ## Counts instructions, allocations and system calls, and fails where one has grown
+	$(call need,$(COSTS_PACKAGES))
+	swift build $(SWIFT_FLAGS) $(RELEASE_FLAGS) --product microbenchmarks
+	Benchmarks/costs $(ARGS)
+
 lint: ## Checks the style of the sources
-	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
 
 format: ## Puts the sources into that style
-	swift format --in-place --parallel --recursive Sources Tests Package.swift
+	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 install: release ## Installs under $(DESTDIR)$(PREFIX), with the example configuration and the completions
 	install -D -m 0755 .build/release/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead

@@ -70,5 +70,10 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests", dependencies: ["SecureHTTP", "SystemIO", "TestSupport", "fairlead"],
             swiftSettings: strict),
+
+        // Counted by `make costs`. Here rather than in a package of its own, because what it measures is `package`.
+        .executableTarget(
+            name: "microbenchmarks", dependencies: ["Admin", "Balancing", "DataPlane", "TestSupport"],
+            path: "Benchmarks/Micro", exclude: ["README.md", "thresholds.txt"], swiftSettings: strict),
     ]
 )

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// TLS ClientHello messages for tests.
 enum Hello {
     /// A hello of TLS 1.3 with the usual extensions.
