@@ -29,10 +29,6 @@ int clinux_epoll_ctl_del(int epoll, int descriptor) {
     return control(epoll, EPOLL_CTL_DEL, descriptor, 0, 0);
 }
 
-uint32_t clinux_epoll_event_mask(const struct epoll_event *event) { return event->events; }
-
-uint64_t clinux_epoll_event_data(const struct epoll_event *event) { return event->data.u64; }
-
 int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(descriptor, address, length, flags);
 }
@@ -71,7 +67,6 @@ const int CLINUX_EFD_CLOEXEC_NONBLOCK = EFD_CLOEXEC | EFD_NONBLOCK;
 const int CLINUX_SOCK_STREAM = SOCK_STREAM;
 const int CLINUX_SOCK_CLOEXEC_NONBLOCK = SOCK_CLOEXEC | SOCK_NONBLOCK;
 const int CLINUX_O_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
-const int CLINUX_MSG_NOSIGNAL = MSG_NOSIGNAL;
 const int CLINUX_SPLICE_FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 const int CLINUX_TCP_NODELAY = TCP_NODELAY;
 const int CLINUX_TCP_KEEPIDLE = TCP_KEEPIDLE;

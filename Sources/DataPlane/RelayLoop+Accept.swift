@@ -80,7 +80,7 @@ extension RelayLoop {
         let token = EventToken(slot: slot, role: role, generation: table[slot].pointee.generation)
         do throws(Errno) {
             try mailbox.epoll.add(
-                descriptor, [.readable, .writable, .peerClosed, .edgeTriggered], token: token.rawValue)
+                descriptor, .readable | .writable | .peerClosed | .edgeTriggered, token: token.rawValue)
             return true
         } catch {
             return false
@@ -139,7 +139,7 @@ extension RelayLoop {
         guard listener.isRegistered else { return paused ? () : watch(position) }
         let token = EventToken(slot: position, role: EventToken.listener)
         do throws(Errno) {
-            try mailbox.epoll.modify(listener.descriptor, paused ? [] : .readable, token: token.rawValue)
+            try mailbox.epoll.modify(listener.descriptor, paused ? .none : .readable, token: token.rawValue)
             listeners[position]?.isPaused = paused
         } catch {
             preconditionFailure("epoll_ctl on a listener: \(error)")

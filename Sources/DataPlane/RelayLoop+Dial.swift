@@ -163,10 +163,10 @@ extension RelayLoop {
 
     private mutating func clientEvent(_ slot: Int, _ dial: Dial, _ events: Epoll.Events) {
         let connection = table[slot]
-        if !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) {
+        if events.hasAny(of: .readable | .peerClosed | .hangUp | .error) {
             connection.pointee.sides[0].isReadable = true
         }
-        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) {
+        if events.hasAny(of: .peerClosed | .hangUp | .error) {
             connection.pointee.sides[0].peerClosed = true
         }
         sendFlight(slot, dial)
@@ -179,11 +179,11 @@ extension RelayLoop {
                 return attemptFailed(slot, dial, position, .connect(error))
             }
             // An edge of the registration itself, before the connect has ended.
-            guard events.contains(.writable) else { return }
+            guard events.hasAny(of: .writable) else { return }
             position = connected(dial, position)
         }
-        if events.contains(.writable) { dial.attempts[position].isWritable = true }
-        guard !events.isDisjoint(with: [.readable, .peerClosed, .hangUp, .error]) else {
+        if events.hasAny(of: .writable) { dial.attempts[position].isWritable = true }
+        guard events.hasAny(of: .readable | .peerClosed | .hangUp | .error) else {
             return sendFlight(slot, dial)
         }
         switch Socket.receive(dial.attempts[position].descriptor, into: buffer) {

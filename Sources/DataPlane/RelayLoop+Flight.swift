@@ -40,7 +40,7 @@ extension RelayLoop {
             if let frontend = frontends[Int(table[slot].pointee.frontend)] {
                 frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
             }
-            bind(slot, dial, position, answer: 0, [])
+            bind(slot, dial, position, answer: 0, .none)
         } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
             let frontend = frontends[Int(table[slot].pointee.frontend)],
             dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
@@ -101,7 +101,7 @@ extension RelayLoop {
     mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
         let connection = table[slot]
         let attempt = dial.attempts.remove(at: position)
-        let peerClosed = !events.isDisjoint(with: [.peerClosed, .hangUp, .error])
+        let peerClosed = events.hasAny(of: .peerClosed | .hangUp | .error)
         connection.pointee.state = .relaying
         connection.pointee.backend = attempt.backend
         connection.pointee.backendRole = attempt.role

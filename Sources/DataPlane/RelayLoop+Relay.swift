@@ -25,13 +25,13 @@ extension RelayLoop {
         let connection = table[slot]
         let side = direction.rawValue
         let wasWritable = connection.pointee.sides[side].isWritable
-        let hasFailed = !events.isDisjoint(with: [.error, .hangUp])
-        if hasFailed || events.contains(.peerClosed) { connection.pointee.sides[side].peerClosed = true }
-        if hasFailed || events.contains(.writable) { connection.pointee.sides[side].isWritable = true }
-        if hasFailed || !events.isDisjoint(with: [.readable, .peerClosed]) {
+        let hasFailed = events.hasAny(of: .error | .hangUp)
+        if hasFailed || events.hasAny(of: .peerClosed) { connection.pointee.sides[side].peerClosed = true }
+        if hasFailed || events.hasAny(of: .writable) { connection.pointee.sides[side].isWritable = true }
+        if hasFailed || events.hasAny(of: .readable | .peerClosed) {
             connection.pointee.sides[side].isReadable = true
             guard pump(slot, direction) else { return }
-            if events.contains(.error) {
+            if events.hasAny(of: .error) {
                 guard sideFailed(slot, direction) else { return }
             }
         }

@@ -1,4 +1,4 @@
-import CLinux
+package import CLinux
 import Glibc
 
 /// An epoll set (epoll(7)).
@@ -6,7 +6,11 @@ package struct Epoll: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
 
     /// What a descriptor is registered for, or what happened to it.
-    package struct Events: OptionSet, Sendable {
+    ///
+    /// Not an `OptionSet`: an array literal of one from another module is built at run time, element by element, through
+    /// generic code that allocates. A worker reads several of these an event.
+    @frozen
+    package struct Events: Sendable, Equatable {
         package let rawValue: UInt32
         @inlinable
         package init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -23,6 +27,18 @@ package struct Epoll: ~Copyable, Sendable {
         @inlinable package static var peerClosed: Events { Events(rawValue: 0x2000) }
         /// EPOLLET: tell of changes once.
         @inlinable package static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
+        /// Nothing.
+        @inlinable package static var none: Events { Events(rawValue: 0) }
+
+        /// All of both.
+        @inlinable
+        package static func | (left: Events, right: Events) -> Events {
+            Events(rawValue: left.rawValue | right.rawValue)
+        }
+
+        /// Whether any of `others` is among these.
+        @inlinable
+        package func hasAny(of others: Events) -> Bool { rawValue & others.rawValue != 0 }
     }
 
     /// A new, empty set (epoll_create1(2)).
@@ -63,8 +79,8 @@ package struct Epoll: ~Copyable, Sendable {
 
     /// Room for the events of one wait, allocated once.
     package struct EventBuffer: ~Copyable {
-        fileprivate let storage: UnsafeMutablePointer<epoll_event>
-        fileprivate let capacity: Int
+        @usableFromInline let storage: UnsafeMutablePointer<epoll_event>
+        @usableFromInline let capacity: Int
 
         /// Room for `capacity` events, at least 1.
         package init(capacity: Int) {
@@ -77,7 +93,7 @@ package struct Epoll: ~Copyable, Sendable {
         deinit { storage.deallocate() }
 
         /// The event at an index below what `wait` returned.
-        @inline(__always)
+        @inlinable
         package subscript(index: Int) -> (events: Events, token: UInt64) {
             precondition(index >= 0 && index < capacity)
             return (

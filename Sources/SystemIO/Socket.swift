@@ -82,12 +82,12 @@ package enum Socket {
     }
 
     /// recv(2) into the buffer.
-    @inline(__always)
+    @inlinable
     package static func receive(
         _ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) -> IOResult {
         while true {
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+            let count = clinux_recv(descriptor, buffer.baseAddress, buffer.count)
             if count >= 0 { return .moved(count) }
             switch Errno.current {
             case .wouldBlock: return .wouldBlock
@@ -98,10 +98,10 @@ package enum Socket {
     }
 
     /// send(2) with MSG_NOSIGNAL: a peer that reads no more is EPIPE, not a signal.
-    @inline(__always)
+    @inlinable
     package static func send(_ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer) -> IOResult {
         while true {
-            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, CLINUX_MSG_NOSIGNAL)
+            let count = clinux_send(descriptor, bytes.baseAddress, bytes.count)
             if count >= 0 { return .moved(count) }
             switch Errno.current {
             case .wouldBlock: return .wouldBlock
