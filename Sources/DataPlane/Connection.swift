@@ -114,6 +114,8 @@ struct Connection {
     var isQueued = false
     /// Its backend was declared dead: the armed timer ends it.
     var isDoomed = false
+    /// It has lasted, and its backend's socket has all its options.
+    var isSettled = false
     /// A send has told that the backend's socket failed without a FIN: what it said before is delivered, then both are
     /// reset.
     var isBroken = false

@@ -67,13 +67,16 @@ package struct FrontendOptions: Sendable, Equatable {
             self.idleTimeout = idleTimeout
         }
 
-        /// The options that listeners (whose connections inherit them) and backend sockets are given.
-        var socketOptions: [SocketOption] {
+        /// The options of every relayed socket. Listeners have them, and their connections inherit them.
+        var socketOptions: [SocketOption] { [.noDelay] + settledOptions }
+
+        /// Those of them that find a dead peer: a backend's socket is given them once its connection has lasted a while.
+        var settledOptions: [SocketOption] {
             SocketOption.keepalive(
                 idleSeconds: Int32(clamping: max(1, keepaliveIdle.components.seconds)),
                 intervalSeconds: Int32(clamping: max(1, keepaliveInterval.components.seconds)),
                 count: Int32(clamping: max(1, keepaliveCount))) + [
-                    .userTimeout(milliseconds: Int32(clamping: userTimeout.nanoseconds / 1_000_000)), .noDelay,
+                    .userTimeout(milliseconds: Int32(clamping: userTimeout.nanoseconds / 1_000_000))
                 ]
         }
     }

@@ -37,40 +37,39 @@ extension RelayLoop {
     /// Resets a client whose descriptor is one of those that are not the relay's, and takes no more for a while.
     private mutating func turnAway(_ client: BorrowedDescriptor, frontend index: Int) {
         reset(client)
-        frontends[index]?.row.add(FrontendCounter.accepted.rawValue, 1)
-        frontends[index]?.row.add(FrontendCounter.refusedByLimit.rawValue, 1)
+        frontends[index]?.pointee.row.add(FrontendCounter.accepted.rawValue, 1)
+        frontends[index]?.pointee.row.add(FrontendCounter.refusedByLimit.rawValue, 1)
         pauseAccepting(frontend: index, .tooManyOpenFiles)
     }
 
     private mutating func admit(_ client: BorrowedDescriptor, from source: SocketAddress, frontend index: Int) {
         guard let frontend = frontends[index] else { return reset(client) }
-        frontend.row.add(FrontendCounter.accepted.rawValue, 1)
+        frontend.pointee.row.add(FrontendCounter.accepted.rawValue, 1)
         let hash = source.hostHash
-        let open = frontend.shared.active.add(1, ordering: .relaxed).newValue
-        if let limit = frontend.options.maxConnections, open > limit {
+        let open = frontend.pointee.shared.active.add(1, ordering: .relaxed).newValue
+        if let limit = frontend.pointee.options.maxConnections, open > limit {
             return refuse(client, frontend, .refusedByLimit)
         }
         // The table goes after the process's limit: it has room for all of them.
         guard limits.process.admit() else { return refuse(client, frontend, .refusedByLimit) }
-        guard frontend.options.maxConnectionsPerSource.map({ frontend.shared.admitSource(hash, limit: $0) }) ?? true
-        else {
+        guard frontend.pointee.admitSource(hash) else {
             limits.process.release()
             return refuse(client, frontend, .refusedBySource)
         }
         guard let slot = table.take() else {
-            if frontend.options.maxConnectionsPerSource != nil { frontend.shared.releaseSource(hash) }
+            if frontend.pointee.options.maxConnectionsPerSource != nil { frontend.pointee.shared.releaseSource(hash) }
             limits.process.release()
             return refuse(client, frontend, .refusedByLimit)
         }
         let connection = table[slot]
-        connection.pointee.isSourceCounted = frontend.options.maxConnectionsPerSource != nil
+        connection.pointee.isSourceCounted = frontend.pointee.options.maxConnectionsPerSource != nil
         connection.pointee.state = .dialing
         connection.pointee.frontend = Int32(index)
         connection.pointee.sourceHash = hash
         connection.pointee.acceptedAt = now
         connection.pointee.lastActivity = now
         connection.pointee.sides[0].descriptor = client
-        frontends[index]?.connectionCount += 1
+        frontend.pointee.connectionCount += 1
         guard register(client, slot, role: EventToken.client) else { return end(slot, .reset) }
         startDialing(slot)
     }
@@ -87,9 +86,9 @@ extension RelayLoop {
         }
     }
 
-    private func refuse(_ client: BorrowedDescriptor, _ frontend: Frontend, _ counter: FrontendCounter) {
-        frontend.shared.active.subtract(1, ordering: .relaxed)
-        frontend.row.add(counter.rawValue, 1)
+    private func refuse(_ client: BorrowedDescriptor, _ frontend: UnsafeMutablePointer<Frontend>, _ counter: FrontendCounter) {
+        frontend.pointee.shared.active.subtract(1, ordering: .relaxed)
+        frontend.pointee.row.add(counter.rawValue, 1)
         reset(client)
     }
 
@@ -103,8 +102,8 @@ extension RelayLoop {
     /// be accepted from would otherwise wake the loop without end.
     mutating func pauseAccepting(frontend index: Int, _ error: Errno) {
         if acceptResumesAt == 0, let frontend = frontends[index] {
-            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
-            events.acceptPaused(frontend: frontend.shared.name, error: error)
+            frontend.pointee.row.add(FrontendCounter.acceptPauses.rawValue, 1)
+            events.acceptPaused(frontend: frontend.pointee.shared.name, error: error)
         }
         for position in listeners.indices { setPaused(position, true) }
         acceptResumesAt = now + Self.acceptPause
@@ -129,8 +128,8 @@ extension RelayLoop {
             listeners[position]?.isPaused = true
             acceptResumesAt = now + Self.acceptPause
             guard let frontend = frontends[Int(listener.frontend)] else { return }
-            frontend.row.add(FrontendCounter.acceptPauses.rawValue, 1)
-            events.acceptPaused(frontend: frontend.shared.name, error: error)
+            frontend.pointee.row.add(FrontendCounter.acceptPauses.rawValue, 1)
+            events.acceptPaused(frontend: frontend.pointee.shared.name, error: error)
         }
     }
 
@@ -144,6 +143,14 @@ extension RelayLoop {
         } catch {
             preconditionFailure("epoll_ctl on a listener: \(error)")
         }
+    }
+}
+
+extension RelayLoop.Frontend {
+    /// Counts one more connection of a source, unless the limit a source forbids it.
+    fileprivate func admitSource(_ source: UInt64) -> Bool {
+        guard let limit = options.maxConnectionsPerSource else { return true }
+        return shared.admitSource(source, limit: limit)
     }
 }
 

@@ -25,33 +25,32 @@ extension RelayLoop {
     // MARK: Frontends
 
     private mutating func openFrontend(_ index: FrontendIndex, _ options: FrontendOptions, _ shared: FrontendShared) {
-        while frontends.count <= index { frontends.append(nil) }
-        frontends[index] = Frontend(
+        let frontend = Frontend(
             options: options, shared: shared, row: shared.rows.row(self.index),
             pool: PoolView(snapshot: .empty, endpoints: []),
             selector: Selector(algorithm: options.algorithm, seed: UInt64(self.index)))
+        frontends.insert(frontend, at: index)
         update(index, options)
     }
 
     private mutating func update(_ index: FrontendIndex, _ options: FrontendOptions) {
-        guard var frontend = frontends[index] else { return }
+        guard let frontend = frontends[index] else { return }
         func nanoseconds(_ duration: Duration) -> UInt64 { UInt64(max(0, duration.nanoseconds)) }
-        if frontend.options.algorithm != options.algorithm {
-            frontend.selector = Selector(algorithm: options.algorithm, seed: UInt64(self.index))
+        if frontend.pointee.options.algorithm != options.algorithm {
+            frontend.pointee.selector = Selector(algorithm: options.algorithm, seed: UInt64(self.index))
         }
-        if options.maxConnectionsPerSource != nil { countSources(of: index, frontend.shared) }
-        frontend.options = options
-        frontend.stagger = nanoseconds(options.connect.stagger)
-        frontend.firstByte = nanoseconds(options.connect.firstByte)
-        frontend.connectTimeout = nanoseconds(options.connect.timeout)
-        frontend.firstByteTimeout = nanoseconds(options.connection.firstByteTimeout)
-        frontend.halfCloseTimeout = nanoseconds(options.connection.halfCloseTimeout)
-        frontend.idleTimeout = options.connection.idleTimeout.map(nanoseconds) ?? 0
-        frontend.socketOptions = options.connection.socketOptions
-        frontends[index] = frontend
+        if options.maxConnectionsPerSource != nil { countSources(of: index, frontend.pointee.shared) }
+        frontend.pointee.options = options
+        frontend.pointee.stagger = nanoseconds(options.connect.stagger)
+        frontend.pointee.firstByte = nanoseconds(options.connect.firstByte)
+        frontend.pointee.connectTimeout = nanoseconds(options.connect.timeout)
+        frontend.pointee.firstByteTimeout = nanoseconds(options.connection.firstByteTimeout)
+        frontend.pointee.halfCloseTimeout = nanoseconds(options.connection.halfCloseTimeout)
+        frontend.pointee.idleTimeout = options.connection.idleTimeout.map(nanoseconds) ?? 0
+        frontend.pointee.settledOptions = options.connection.settledOptions
         // Only accepted connections inherit; those that stand keep what they have.
         for case let listener? in listeners where listener.frontend == Int32(index) {
-            for option in frontend.socketOptions { try? option.set(on: listener.descriptor) }
+            for option in options.connection.socketOptions { try? option.set(on: listener.descriptor) }
         }
     }
 
@@ -71,10 +70,10 @@ extension RelayLoop {
         closeListeners { $0.frontend == Int32(index) }
         adopt(PoolView(snapshot: .empty, endpoints: []), frontend: index)
         guard let frontend = frontends[index] else { return }
-        if frontend.connectionCount == 0 {
-            frontends[index] = nil
+        if frontend.pointee.connectionCount == 0 {
+            frontends.remove(index)
         } else {
-            frontends[index]?.isClosed = true
+            frontend.pointee.isClosed = true
         }
     }
 
@@ -104,50 +103,47 @@ extension RelayLoop {
     // MARK: Backends
 
     private mutating func adopt(_ pool: PoolView, frontend index: FrontendIndex) {
-        guard index < frontends.count, frontends[index] != nil else { return }
-        let former = frontends[index]?.pool
-        frontends[index]?.pool = pool
+        guard let frontend = frontends[index] else { return }
+        let former = frontend.pointee.pool
+        frontend.pointee.pool = pool
         for endpoint in pool.endpoints {
             if let known = backendIndices[endpoint.id.rawValue] {
                 relist(known, endpoint)
                 continue
             }
             let backend = Backend(endpoint: endpoint, row: endpoint.statistics.rows.row(self.index))
-            if let vacant = backends.firstIndex(where: { $0 == nil }) {
-                backends[vacant] = backend
-                backendIndices[endpoint.id.rawValue] = Int32(vacant)
-            } else {
-                backends.append(backend)
-                backendIndices[endpoint.id.rawValue] = Int32(backends.count - 1)
-            }
+            backendIndices[endpoint.id.rawValue] = Int32(backends.insert(backend))
         }
-        let kept = Set(frontends.flatMap { $0?.pool.endpoints.map(\.id) ?? [] })
-        for endpoint in former?.endpoints ?? [] where !kept.contains(endpoint.id) {
-            guard let known = backendIndices[endpoint.id.rawValue] else { continue }
-            backends[Int(known)]?.isListed = false
-            if backends[Int(known)]?.connectionCount == 0 { forgetBackend(known) }
+        var kept: Set<BackendID> = []
+        for index in frontends.indices {
+            for endpoint in frontends[index]?.pointee.pool.endpoints ?? [] { kept.insert(endpoint.id) }
+        }
+        for endpoint in former.endpoints where !kept.contains(endpoint.id) {
+            guard let known = backendIndices[endpoint.id.rawValue], let backend = backends[Int(known)] else { continue }
+            backend.pointee.isListed = false
+            if backend.pointee.connectionCount == 0 { forgetBackend(known) }
         }
     }
 
     /// Takes up a known backend as it is published now. Its counters are new ones when it was in no pool and without
     /// connections for a moment; what this worker has under way with it then counts there.
     private mutating func relist(_ index: Int32, _ endpoint: BackendEndpoint) {
-        guard var backend = backends[Int(index)] else { return }
-        if backend.endpoint.statistics !== endpoint.statistics {
-            backend.endpoint.statistics.active.subtract(backend.connectionCount, ordering: .relaxed)
-            endpoint.statistics.active.add(backend.connectionCount, ordering: .relaxed)
-            backend.row = endpoint.statistics.rows.row(self.index)
+        guard let backend = backends[Int(index)] else { return }
+        if backend.pointee.endpoint.statistics !== endpoint.statistics {
+            let count = backend.pointee.connectionCount
+            backend.pointee.endpoint.statistics.active.subtract(count, ordering: .relaxed)
+            endpoint.statistics.active.add(count, ordering: .relaxed)
+            backend.pointee.row = endpoint.statistics.rows.row(self.index)
         }
-        backend.endpoint = endpoint
-        backend.isListed = true
-        backends[Int(index)] = backend
+        backend.pointee.endpoint = endpoint
+        backend.pointee.isListed = true
     }
 
     /// Drops a backend that is in no pool and has no connection.
     mutating func forgetBackend(_ index: Int32) {
         guard let backend = backends[Int(index)] else { return }
-        backendIndices[backend.endpoint.id.rawValue] = nil
-        backends[Int(index)] = nil
+        backendIndices[backend.pointee.endpoint.id.rawValue] = nil
+        backends.remove(Int(index))
     }
 
     /// Ends every connection of a dead backend, spread over a time, so that the survivors are not stampeded. Clients
@@ -198,7 +194,8 @@ extension RelayLoop {
             try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)
         }
         let record = ConnectionRecord(
-            frontend: frontend.shared.name, backend: backend.endpoint.address, backendID: backend.endpoint.id,
+            frontend: frontend.pointee.shared.name, backend: backend.pointee.endpoint.address,
+            backendID: backend.pointee.endpoint.id,
             client: takeHalf(connection, 0), server: takeHalf(connection, 1),
             sourceHash: connection.pointee.sourceHash, traffic: connection.pointee.traffic.rawValue,
             acceptedAt: connection.pointee.acceptedAt, lastActivity: connection.pointee.lastActivity)
@@ -227,7 +224,7 @@ extension RelayLoop {
     /// Goes on with a connection that was written out. One whose frontend is not here any more is reset.
     private mutating func adopt(_ record: ConnectionRecord) {
         guard
-            let index = frontends.firstIndex(where: { $0?.shared.name == record.frontend && $0?.isClosed == false }),
+            let index = frontends.indices.first(where: { isOpen($0, name: record.frontend) }),
             let frontend = frontends[index],
             let backend = backendIndices[record.backendID.rawValue], let slot = table.take()
         else {
@@ -251,24 +248,26 @@ extension RelayLoop {
             connection.pointee.flows[side].endForwarded = half.endForwarded
             half.unsent.withUnsafeBytes { connection.pointee.flows[side].remainder.keep($0) }
         }
-        frontend.shared.active.add(1, ordering: .relaxed)
+        frontend.pointee.shared.active.add(1, ordering: .relaxed)
         limits.process.open.add(1, ordering: .relaxed)
-        if frontend.options.maxConnectionsPerSource != nil {
+        if frontend.pointee.options.maxConnectionsPerSource != nil {
             connection.pointee.isSourceCounted = true
-            frontend.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
+            frontend.pointee.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
         }
-        frontends[index]?.connectionCount += 1
-        backends[Int(backend)]?.connectionCount += 1
-        backends[Int(backend)]?.endpoint.statistics.active.add(1, ordering: .relaxed)
+        frontend.pointee.connectionCount += 1
+        backends[Int(backend)]?.pointee.connectionCount += 1
+        backends[Int(backend)]?.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
         guard register(record.client.descriptor, slot, role: EventToken.client),
             register(record.server.descriptor, slot, role: EventToken.firstAttempt)
         else { return end(slot, .reset) }
-        if connection.pointee.state == .halfClosed {
-            timers.arm(slot, deadline: now + frontend.halfCloseTimeout)
-        } else {
-            armIdleTimer(slot)
-        }
+        armTimer(slot)
         if pump(slot, .downstream) { _ = pump(slot, .upstream) }
+    }
+
+    /// Whether the frontend of a number has this name and takes connections.
+    private func isOpen(_ index: Int, name: String) -> Bool {
+        guard let frontend = frontends[index] else { return false }
+        return !frontend.pointee.isClosed && frontend.pointee.shared.name == name
     }
 
     private mutating func stop() {

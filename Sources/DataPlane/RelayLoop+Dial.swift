@@ -39,8 +39,8 @@ extension RelayLoop {
         }
         connection.pointee.dial = position
         let dial = dials[Int(position)]
-        dial.giveUpAt = now + frontend.connectTimeout
-        dial.answerBy = now + frontend.firstByteTimeout
+        dial.giveUpAt = now + frontend.pointee.connectTimeout
+        dial.answerBy = now + frontend.pointee.firstByteTimeout
         dialNext(slot)
         settle(slot)
     }
@@ -74,23 +74,19 @@ extension RelayLoop {
     /// The next choice that has not been tried; nil when there is none.
     private mutating func pickBackend(_ slot: Int, _ dial: Dial) -> Int32? {
         let connection = table[slot]
-        let position = Int(connection.pointee.frontend)
-        guard var frontend = frontends[position] else { return nil }
-        // Out of the array, so that picking changes the selector in place instead of copying its storage.
-        frontends[position] = nil
-        defer { frontends[position] = frontend }
+        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return nil }
         while true {
-            let member = frontend.selector.pick(
-                from: frontend.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
+            let member = frontend.pointee.selector.pick(
+                from: frontend.pointee.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
                 activeConnections: { id in
                     guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return 0 }
-                    return backend.endpoint.statistics.active.load(ordering: .relaxed)
+                    return backend.pointee.endpoint.statistics.active.load(ordering: .relaxed)
                 })
             guard let member else { return nil }
-            if dial.tried.isEmpty, frontend.pool.snapshot.isLastResort(member.id) {
+            if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
                 dial.isLastResort = true
                 dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
-                dial.answerBy = min(dial.answerBy, now + frontend.firstByte)
+                dial.answerBy = min(dial.answerBy, now + frontend.pointee.firstByte)
             }
             dial.tried.append(member.id)
             if let index = backendIndices[member.id.rawValue] { return index }
@@ -104,7 +100,7 @@ extension RelayLoop {
         }
         let descriptor: BorrowedDescriptor
         do throws(Errno) {
-            descriptor = try Socket.stream(for: backend.endpoint.address).take()
+            descriptor = try Socket.stream(for: backend.pointee.endpoint.address).take()
         } catch {
             if error.isResourceExhaustion { return postpone(slot, dial, error) }
             dialFailed(slot, index, .connect(error))
@@ -114,10 +110,10 @@ extension RelayLoop {
             closeDescriptor(descriptor)
             return postpone(slot, dial, .tooManyOpenFiles)
         }
-        for option in frontend.socketOptions { try? option.set(on: descriptor) }
+        try? SocketOption.noDelay.set(on: descriptor)
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
         dial.nextRole += 1
-        switch Socket.connect(descriptor, to: backend.endpoint.address) {
+        switch Socket.connect(descriptor, to: backend.pointee.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
             dialFailed(slot, index, .connect(error))
@@ -125,14 +121,14 @@ extension RelayLoop {
         case .connected:
             attempt.isConnected = true
         case .inProgress:
-            dial.nextAttemptAt = now + frontend.stagger
+            dial.nextAttemptAt = now + frontend.pointee.stagger
         }
         guard register(descriptor, slot, role: attempt.role) else {
             closeDescriptor(descriptor)
             return postpone(slot, dial, .outOfMemory)
         }
-        backends[Int(index)]?.connectionCount += 1
-        backend.endpoint.statistics.active.add(1, ordering: .relaxed)
+        backends[Int(index)]?.pointee.connectionCount += 1
+        backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.attempts.append(attempt)
         if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
         return .underWay
@@ -175,7 +171,10 @@ extension RelayLoop {
     private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
         var position = position
         if !dial.attempts[position].isConnected {
-            if let error = Socket.pendingError(dial.attempts[position].descriptor) {
+            // A connect that has failed is never merely writable, so one that is need not be asked.
+            if events.hasAny(of: .error | .hangUp),
+                let error = Socket.pendingError(dial.attempts[position].descriptor)
+            {
                 return attemptFailed(slot, dial, position, .connect(error))
             }
             // An edge of the registration itself, before the connect has ended.
@@ -205,7 +204,7 @@ extension RelayLoop {
         dial.attempts[position].isConnected = true
         let attempt = dial.attempts[position]
         let duration = now - attempt.startedAt
-        if let row = backends[Int(attempt.backend)]?.row {
+        if let row = backends[Int(attempt.backend)]?.pointee.row {
             row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
             row.add(BackendCounter.connectNanoseconds.rawValue, duration)
         }
@@ -214,7 +213,7 @@ extension RelayLoop {
         dial.giveUpAt = .max
         var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
-            if let id = backends[Int(dial.attempts[other].backend)]?.endpoint.id { dial.tried.removeAll { $0 == id } }
+            if let id = backends[Int(dial.attempts[other].backend)]?.pointee.endpoint.id { dial.tried.removeAll { $0 == id } }
             dial.isExhausted = false
             closeAttempt(dial, other)
             if other < position { position -= 1 }
@@ -231,7 +230,7 @@ extension RelayLoop {
         dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
         if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
             // Nothing is connected any more: the bound for that applies again.
-            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.connectTimeout
+            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.pointee.connectTimeout
             dial.giveUpAt = min(dial.giveUpAt, now + bound)
         }
         dialNext(slot)
@@ -245,19 +244,19 @@ extension RelayLoop {
         }
         guard first != attempt.role, !dial.isReplayed else { return }
         dial.isReplayed = true
-        frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.replays.rawValue, 1)
+        frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
     /// Tells the control plane of a failure, and counts it unless it was counted when the attempt became suspect.
     mutating func dialFailed(_ slot: Int, _ index: Int32, _ failure: DialFailure, isCounted: Bool = false) {
         guard let backend = backends[Int(index)] else { return }
         if !isCounted {
-            backend.row.add(BackendCounter.dialFailures.rawValue, 1)
-            frontends[Int(table[slot].pointee.frontend)]?.row.add(FrontendCounter.dialFailures.rawValue, 1)
+            backend.pointee.row.add(BackendCounter.dialFailures.rawValue, 1)
+            frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(FrontendCounter.dialFailures.rawValue, 1)
         }
-        guard now - backend.lastEvidenceAt >= Self.evidenceInterval else { return }
-        backends[Int(index)]?.lastEvidenceAt = now
-        events.dialFailed(backend: backend.endpoint.id, failure)
+        guard now - backend.pointee.lastEvidenceAt >= Self.evidenceInterval else { return }
+        backends[Int(index)]?.pointee.lastEvidenceAt = now
+        events.dialFailed(backend: backend.pointee.endpoint.id, failure)
     }
 
     /// Closes an attempt's socket and forgets it. A reset rather than an orderly end: a backend that has got the
@@ -270,7 +269,7 @@ extension RelayLoop {
 
     /// Ends a search without a result.
     mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
-        frontends[Int(table[slot].pointee.frontend)]?.row.add(counter.rawValue, 1)
+        frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(counter.rawValue, 1)
         end(slot, .reset)
     }
 

@@ -38,14 +38,14 @@ extension RelayLoop {
         }
         if dial.hello == .opaque, let position = dial.soleRecipient {
             if let frontend = frontends[Int(table[slot].pointee.frontend)] {
-                frontend.row.add(FrontendCounter.notReplayable.rawValue, 1)
+                frontend.pointee.row.add(FrontendCounter.notReplayable.rawValue, 1)
             }
             bind(slot, dial, position, answer: 0, .none)
         } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
             let frontend = frontends[Int(table[slot].pointee.frontend)],
             dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
         {
-            dial.nextAttemptAt = now + frontend.firstByte
+            dial.nextAttemptAt = now + frontend.pointee.firstByte
         }
     }
 
@@ -113,12 +113,11 @@ extension RelayLoop {
         connection.pointee.flows[0].remainder.keep(
             UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
         if let backend = backends[Int(attempt.backend)] {
-            backend.row.add(BackendCounter.connections.rawValue, 1)
-            backend.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
+            backend.pointee.row.add(BackendCounter.connections.rawValue, 1)
+            backend.pointee.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
         }
         discardDial(slot)
-        timers.disarm(slot)
-        armIdleTimer(slot)
+        armTimer(slot)
         if count > 0 {
             let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             countBytes(connection, .downstream, count)

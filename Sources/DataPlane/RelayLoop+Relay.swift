@@ -61,20 +61,34 @@ extension RelayLoop {
         guard !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] else {
             return end(slot, .reset)
         }
-        let allowed =
-            connection.pointee.state == .halfClosed ? frontend.halfCloseTimeout : frontend.idleTimeout
-        guard allowed > 0 else { return }
-        if connection.pointee.lastActivity + allowed <= now {
-            end(slot, .reset)
-        } else {
-            timers.arm(slot, deadline: connection.pointee.lastActivity + allowed)
+        if silenceLimit(connection, frontend) <= now { return end(slot, .reset) }
+        if connection.pointee.acceptedAt + Self.settleTime <= now, !connection.pointee.isSettled {
+            connection.pointee.isSettled = true
+            for option in frontend.pointee.settledOptions { try? option.set(on: connection.pointee.sides[1].descriptor) }
         }
+        armTimer(slot)
     }
 
-    /// Arms the timer of an established connection, if it has a limit of its own.
-    mutating func armIdleTimer(_ slot: Int) {
-        guard let frontend = frontends[Int(table[slot].pointee.frontend)], frontend.idleTimeout > 0 else { return }
-        timers.arm(slot, deadline: now + frontend.idleTimeout)
+    /// After so long, 1 s, a connection is worth the calls that find a dead backend by keepalive and TCP_USER_TIMEOUT. Both
+    /// take many seconds to strike, and most connections that end within the first never need them.
+    private static var settleTime: UInt64 { 1_000_000_000 }
+
+    /// Arms the timer of an established connection for what comes first: its settling, or the end of its patience.
+    mutating func armTimer(_ slot: Int) {
+        let connection = table[slot]
+        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return }
+        let settling = connection.pointee.isSettled ? .max : connection.pointee.acceptedAt + Self.settleTime
+        let deadline = min(settling, silenceLimit(connection, frontend))
+        if deadline < .max { timers.arm(slot, deadline: deadline) } else { timers.disarm(slot) }
+    }
+
+    /// When a connection is reset if no byte moves before; `.max`: never.
+    private func silenceLimit(
+        _ connection: UnsafeMutablePointer<Connection>, _ frontend: UnsafeMutablePointer<Frontend>
+    ) -> UInt64 {
+        let allowed =
+            connection.pointee.state == .halfClosed ? frontend.pointee.halfCloseTimeout : frontend.pointee.idleTimeout
+        return allowed > 0 ? connection.pointee.lastActivity + allowed : .max
     }
 
     // MARK: Moving
@@ -171,7 +185,7 @@ extension RelayLoop {
         connection.pointee.flows[direction.rawValue].bytes &+= UInt64(count)
         connection.pointee.lastActivity = now
         let counter = direction == .upstream ? BackendCounter.bytesSent : .bytesReceived
-        backends[Int(connection.pointee.backend)]?.row.add(counter.rawValue, UInt64(count))
+        backends[Int(connection.pointee.backend)]?.pointee.row.add(counter.rawValue, UInt64(count))
     }
 
     // MARK: Bulk
@@ -253,7 +267,7 @@ extension RelayLoop {
                     connection.pointee.flows[from].smallSplices = 0
                 }
                 countBytes(connection, direction, count)
-                backends[Int(connection.pointee.backend)]?.row.add(BackendCounter.bytesSpliced.rawValue, UInt64(count))
+                backends[Int(connection.pointee.backend)]?.pointee.row.add(BackendCounter.bytesSpliced.rawValue, UInt64(count))
             case .wouldBlock:
                 connection.pointee.sides[from].isReadable = false
             case .failed:
@@ -321,9 +335,8 @@ extension RelayLoop {
     private mutating func becomeHalfClosed(_ slot: Int) {
         let connection = table[slot]
         connection.pointee.state = .halfClosed
-        if !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] {
-            timers.arm(slot, deadline: now + frontend.halfCloseTimeout)
-        }
+        connection.pointee.lastActivity = now
+        if !connection.pointee.isDoomed { armTimer(slot) }
     }
 
     /// Ends a connection in any state and frees all that it holds.
@@ -345,13 +358,13 @@ extension RelayLoop {
         }
         if wasEstablished {
             if ending == .reset {
-                backends[Int(connection.pointee.backend)]?.row.add(BackendCounter.resets.rawValue, 1)
-                frontends[frontendIndex]?.row.add(FrontendCounter.resets.rawValue, 1)
+                backends[Int(connection.pointee.backend)]?.pointee.row.add(BackendCounter.resets.rawValue, 1)
+                frontends[frontendIndex]?.pointee.row.add(FrontendCounter.resets.rawValue, 1)
             }
             releaseBackend(connection.pointee.backend)
         }
         if connection.pointee.isSourceCounted {
-            frontends[frontendIndex]?.shared.releaseSource(connection.pointee.sourceHash)
+            frontends[frontendIndex]?.pointee.shared.releaseSource(connection.pointee.sourceHash)
         }
         releaseFrontend(frontendIndex)
         table.release(slot)
@@ -361,17 +374,17 @@ extension RelayLoop {
     /// One dial or connection of the backend less.
     mutating func releaseBackend(_ index: Int32) {
         guard let backend = backends[Int(index)] else { return }
-        backend.endpoint.statistics.active.subtract(1, ordering: .relaxed)
-        backends[Int(index)]?.connectionCount -= 1
-        if backend.connectionCount == 1, !backend.isListed { forgetBackend(index) }
+        backend.pointee.endpoint.statistics.active.subtract(1, ordering: .relaxed)
+        backend.pointee.connectionCount -= 1
+        if backend.pointee.connectionCount == 0, !backend.pointee.isListed { forgetBackend(index) }
     }
 
     /// One connection of the frontend less.
     private mutating func releaseFrontend(_ index: Int) {
         limits.process.release()
         guard let frontend = frontends[index] else { return }
-        frontend.shared.active.subtract(1, ordering: .relaxed)
-        frontends[index]?.connectionCount -= 1
-        if frontend.connectionCount == 1, frontend.isClosed { frontends[index] = nil }
+        frontend.pointee.shared.active.subtract(1, ordering: .relaxed)
+        frontend.pointee.connectionCount -= 1
+        if frontend.pointee.connectionCount == 0, frontend.pointee.isClosed { frontends.remove(index) }
     }
 }

@@ -49,7 +49,8 @@ struct RelayLoop: ~Copyable {
         var firstByteTimeout: UInt64 = 0
         var halfCloseTimeout: UInt64 = 0
         var idleTimeout: UInt64 = 0
-        var socketOptions: [SocketOption] = []
+        /// For backends' sockets of connections that have lasted.
+        var settledOptions: [SocketOption] = []
     }
 
     /// A listening socket.
@@ -85,9 +86,9 @@ struct RelayLoop: ~Copyable {
     var table: ConnectionTable
     var timers: TimerWheel
     var pipes: PipePool
-    var frontends: [Frontend?] = []
+    var frontends = Slots<Frontend>()
     var listeners: [Listener?] = []
-    var backends: [Backend?] = []
+    var backends = Slots<Backend>()
     /// `BackendID.rawValue` to index into `backends`.
     var backendIndices: [UInt32: Int32] = [:]
     var dials: [Dial] = []
