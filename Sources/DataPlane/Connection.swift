@@ -38,6 +38,8 @@ struct Side {
     var peerClosed = false
     /// The end of the stream was read.
     var hasEnded = false
+    /// Not watched for a moment: the timer looks at it (`RelayLoop.rest`).
+    var isResting = false
 }
 
 /// What is under way in one direction.
