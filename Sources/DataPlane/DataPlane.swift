@@ -103,51 +103,53 @@ package final class DataPlane: Sendable {
     // MARK: Frontends
 
     /// Listens on a frontend's addresses. Clients that come before the first pool is published wait for it.
-    ///
-    /// - Parameter leaving: Addresses that other frontends are about to give up; they may be in the way until then.
-    package func open(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) {
-        let sockets = try Self.bindAll(
-            options, Set(options.listen), besides: leaving, workers: mailboxes.count)
-        state.withLock { state in
-            precondition(state.frontends[options.name] == nil, "the frontend is open already")
-            let index = state.nextIndex
-            state.nextIndex += 1
-            var frontend = OpenFrontend(
-                index: index, options: options, shared: FrontendShared(name: options.name, workers: mailboxes.count))
-            post(.openFrontend(index, options, frontend.shared))
-            take(sockets, &frontend)
-            state.frontends[options.name] = frontend
-        }
-    }
+    package func open(_ options: FrontendOptions) throws(ListenError) { apply(try bind(options)) }
 
-    /// Applies changed options to an open frontend: new addresses are bound first, then old ones closed. Established
-    /// connections stay.
+    /// Binds the addresses of a frontend that are not bound yet. No worker hears of it before `apply`, so that what is bound
+    /// can be given up when something else fails.
     ///
-    /// - Parameter leaving: Addresses that other frontends are about to give up; they may be in the way until then.
-    package func update(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) {
+    /// - Parameters:
+    ///   - options: A frontend that is open, or a new one.
+    ///   - leaving: Addresses that other frontends are about to give up; they may be in the way until then.
+    package func bind(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) -> BoundListeners {
         let bound = state.withLock { $0.frontends[options.name]?.bound ?? [:] }
         let current = Set(bound.keys)
         let wanted = Set(options.listen)
         let former = current.subtracting(wanted).compactMap { bound[$0] } + leaving
-        let sockets = try Self.bindAll(
-            options, wanted.subtracting(current), besides: former, workers: mailboxes.count)
+        let sockets = try Self.bindAll(options, wanted.subtracting(current), besides: former, workers: mailboxes.count)
+        return BoundListeners(options: options, sockets: sockets)
+    }
+
+    /// Opens the frontend that addresses were bound for, or changes it: addresses that its options do not have any more are
+    /// closed, established connections stay.
+    package func apply(_ listeners: BoundListeners) {
+        let options = listeners.options
         state.withLock { state in
-            guard var frontend = state.frontends[options.name] else {
-                return sockets.forEach { $0.descriptors.forEach(closeDescriptor) }
-            }
+            var frontend = state.frontends[options.name] ?? announce(options, &state)
             frontend.options = options
             post(.updateFrontend(frontend.index, options))
-            take(sockets, &frontend)
+            take(listeners.take(), &frontend)
+            let wanted = Set(options.listen)
             frontend.discardWaiting { !wanted.contains($0.configured) }
             for socket in (frontend.waiting ?? []).flatMap(\.descriptors) {
                 for option in options.connection.socketOptions { try? option.set(on: socket) }
             }
-            for address in current.subtracting(wanted) {
+            for address in Set(frontend.bound.keys).subtracting(wanted) {
                 post(.stopListening(frontend.index, address))
                 frontend.bound[address] = nil
             }
             state.frontends[options.name] = frontend
         }
+    }
+
+    /// Makes a new frontend known to the workers.
+    private func announce(_ options: FrontendOptions, _ state: inout State) -> OpenFrontend {
+        let frontend = OpenFrontend(
+            index: state.nextIndex, options: options,
+            shared: FrontendShared(name: options.name, workers: mailboxes.count))
+        state.nextIndex += 1
+        post(.openFrontend(frontend.index, options, frontend.shared))
+        return frontend
     }
 
     /// Closes a frontend's listeners. Its connections stay until they end.
@@ -165,6 +167,27 @@ package final class DataPlane: Sendable {
         state.withLock { state in
             guard let frontend = state.frontends[name] else { return [] }
             return frontend.options.listen.compactMap { frontend.bound[$0] }
+        }
+    }
+
+    /// A frontend's new listening sockets, before any worker has them. What is never applied is closed.
+    package final class BoundListeners: Sendable {
+        let options: FrontendOptions
+        private let sockets: Locked<[BoundAddress]>
+
+        init(options: FrontendOptions, sockets: [BoundAddress]) {
+            self.options = options
+            self.sockets = Locked(sockets)
+        }
+
+        deinit { for socket in take() { socket.descriptors.forEach(closeDescriptor) } }
+
+        /// Hands the sockets on; they are the caller's to close.
+        func take() -> [BoundAddress] {
+            sockets.withLock { sockets in
+                defer { sockets = [] }
+                return sockets
+            }
         }
     }
 

@@ -160,7 +160,7 @@ actor Daemon {
         if let faults = Self.keyFaults(configuration, path: loaded.path) {
             throw Failure(reasons: "\(faults)".split(separator: "\n").map(String.init))
         }
-        try bind(configuration.frontends, former: formerByName)
+        try listen(configuration.frontends, former: formerByName)
 
         let removed = controllers.filter { !wanted.contains($0.name) }
         var ordered: [FrontendController] = []
@@ -192,32 +192,18 @@ actor Daemon {
         loaded.generation += 1
     }
 
-    /// Opens new listeners before anything else changes; undoes them all when one cannot be had.
-    private func bind(
+    /// Binds every new address before anything changes, so that one that cannot be had leaves all as it was.
+    private func listen(
         _ frontends: [Configuration.Frontend], former: [String: Configuration.Frontend]
     ) throws(Failure) {
-        var done: [Configuration.Frontend] = []
         let leaving = addressesGivenUp(by: former, in: frontends)
+        var bound: [DataPlane.BoundListeners] = []
         do throws(DataPlane.ListenError) {
-            for frontend in frontends {
-                if former[frontend.name] == nil {
-                    try dataPlane.open(frontend.dataPlaneOptions, leaving: leaving)
-                } else {
-                    try dataPlane.update(frontend.dataPlaneOptions, leaving: leaving)
-                }
-                done.append(frontend)
-            }
+            for frontend in frontends { bound.append(try dataPlane.bind(frontend.dataPlaneOptions, leaving: leaving)) }
         } catch {
-            for frontend in done {
-                if let old = former[frontend.name] {
-                    // Its addresses were bound a moment ago; should that fail now, the next reload tells.
-                    try? dataPlane.update(old.dataPlaneOptions)
-                } else {
-                    dataPlane.close(frontend: frontend.name)
-                }
-            }
             throw Failure(reasons: ["\(error)"])
         }
+        for listeners in bound { dataPlane.apply(listeners) }
     }
 
     /// Where frontends listen that do not any more afterwards. Another frontend may take such an address over: one that

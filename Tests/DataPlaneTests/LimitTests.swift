@@ -59,11 +59,11 @@ extension DataPlaneSuite {
             let relay = try Relay(workers: 2, backends: [backend]) { $0.maxConnectionsPerSource = 2 }
             var pairs = [try await relay.pair(backend)]
             options.maxConnectionsPerSource = nil
-            try relay.plane.update(options)
+            relay.plane.apply(try relay.plane.bind(options))
             try await relay.settle()
             pairs.append(try await relay.pair(backend))
             options.maxConnectionsPerSource = 2
-            try relay.plane.update(options)
+            relay.plane.apply(try relay.plane.bind(options))
             try await relay.settle()
             #expect(try await relay.isResetAtOnce())
             pairs.removeAll()

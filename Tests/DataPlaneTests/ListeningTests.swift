@@ -49,7 +49,7 @@ extension DataPlaneSuite {
             let (client, server) = try await relay.pair(backend)
             // From one port to another.
             let port = try Backend(id: 9).address
-            try relay.plane.update(Self.options([port]))
+            relay.plane.apply(try relay.plane.bind(Self.options([port])))
             #expect(relay.plane.addresses(ofFrontend: Relay.frontend) == [port])
             let second = try await Peer.connect(to: port)
             try await second.send("new")
@@ -67,9 +67,9 @@ extension DataPlaneSuite {
             let relay = try Relay(workers: 2, backends: [backend])
             let (client, server) = try await relay.pair(backend)
             let port = relay.address.port
-            try relay.plane.update(Self.options([relay.address]))
+            relay.plane.apply(try relay.plane.bind(Self.options([relay.address])))
             for wide in ["0.0.0.0:\(port)", "[::]:\(port)", "127.0.0.1:\(port)"] {
-                try relay.plane.update(Self.options([#require(SocketAddress(wide))]))
+                relay.plane.apply(try relay.plane.bind(Self.options([#require(SocketAddress(wide))])))
                 try await relay.settle()
                 let (one, two) = try await relay.pair(backend)
                 one.close()
@@ -89,7 +89,7 @@ extension DataPlaneSuite {
             try await until("the worker waits") { gate.isReached }
             var clients: [Peer] = []
             for _ in 0..<100 { clients.append(try await relay.connect()) }
-            try relay.plane.update(Self.options([other]))
+            relay.plane.apply(try relay.plane.bind(Self.options([other])))
             gate.open()
             for client in clients { try await client.send("?") }
             for _ in clients {
@@ -107,8 +107,8 @@ extension DataPlaneSuite {
             for _ in 0..<20 { clients.append(try await relay.connect()) }
             // Also at an address that is added meanwhile, but not at one that is given up.
             let (other, givenUp) = (try Backend(id: 9).address, try Backend(id: 8).address)
-            try relay.plane.update(Self.options([Backend.loopback, other, givenUp]))
-            try relay.plane.update(Self.options([Backend.loopback, other]))
+            relay.plane.apply(try relay.plane.bind(Self.options([Backend.loopback, other, givenUp])))
+            relay.plane.apply(try relay.plane.bind(Self.options([Backend.loopback, other])))
             await #expect(throws: PeerError.failed(.connectionRefused)) { try await Peer.connect(to: givenUp) }
             #expect(relay.plane.addresses(ofFrontend: Relay.frontend) == [relay.address, other])
             for _ in 0..<20 { clients.append(try await Peer.connect(to: other)) }

@@ -160,6 +160,24 @@ import Testing
         #expect(try await fairlead.client(pki).whoami() == "a")
     }
 
+    @Test func `a port that is taken leaves the other frontends where they were`() async throws {
+        let pki = try ThrowAwayPKI()
+        let servers = try APIServer.three(pki)
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(name: "api", caFile: pki.caFile, [servers[0].backend]),
+                .init(name: "join", caFile: pki.caFile, [servers[1].backend])))
+        let before = try await fairlead.status().frontends.map(\.listen)
+        let taken = servers[2].address
+        try fairlead.reload(
+            ConfigurationText(
+                .init(name: "api", listen: ["127.0.0.2:0"], caFile: pki.caFile, [servers[0].backend]),
+                .init(name: "join", listen: ["\(taken)"], caFile: pki.caFile, [servers[1].backend])))
+        try await fairlead.wait(forLog: "the former configuration stays in force")
+        #expect(try await fairlead.status().frontends.map(\.listen) == before)
+        #expect(try await fairlead.client(pki).whoami() == "a")
+    }
+
     @Test func `a key that cannot be used changes nothing`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server())
