@@ -136,6 +136,21 @@ struct FrontendControllerTests {
         await three.controller.stop()
     }
 
+    @Test("One that hangs is down though the others answer late: always late is not silent", arguments: [250, 450, 800])
+    func notHeldBesideSlowOnes(milliseconds: Int) async throws {
+        let stage = try await Stage(3)
+        for name in ["b1", "b2"] {
+            try stage.backend(name).behave(
+                readiness: .answers(.ok, status: 200, after: .milliseconds(milliseconds)))
+        }
+        try await stage.advance(.seconds(10))
+        try stage.backend("b0").behave(readiness: .hangs)
+        try await stage.advance(.milliseconds(2_201))
+        #expect(try await stage.state("b0") == .down)
+        #expect(stage.publisher.resets.count == 1)
+        await stage.controller.stop()
+    }
+
     @Test("A slow start is published about four times a second, grows, and ends at the full weight")
     func slowStart() async throws {
         let stage = try await Stage(2, policy: HealthPolicy(slowStart: .seconds(10)))

@@ -18,6 +18,8 @@ final class BackendWatch {
     var rounds: [Int: (round: ProbeRound, tasks: [Int])] = [:]
     var roundsBegun = 0
     var lastStart: Instant?
+    /// When a probe was answered last, whatever the answer.
+    var lastAnswer: Instant?
     /// When the first round is due: a fixed time, or it would stay ahead of the clock for ever.
     let firstDue: Instant
     /// The jitter of the current delay, drawn once a round so that planning twice gives the same time.
@@ -69,6 +71,13 @@ final class BackendWatch {
     /// The state as people see it: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
         administrative == .drained && health.state.isUsable ? .draining : health.state
+    }
+
+    /// Whether it looks silent at `instant`: a probe has been without an answer for `suspectInterval`, and there was none to
+    /// another for a whole `timeout`. One that answers late, but always, has an overdue probe at any moment, and is not silent.
+    func isOverdue(_ policy: HealthPolicy, at instant: Instant) -> Bool {
+        if let lastAnswer, instant < lastAnswer + policy.timeout { return false }
+        return rounds.values.contains { $0.round.isSilent(for: policy.suspectInterval, at: instant) }
     }
 
     /// Whether new connections can go there.

@@ -28,6 +28,8 @@ extension FrontendController {
         let id = watch.id
         watch.pacer = spawn { controller in
             do { try await controller.clock.sleep(until: due) } catch { return }
+            // Woken just when another plan took its place.
+            guard !Task.isCancelled else { return }
             controller.pace(id)
         }
     }
@@ -137,11 +139,11 @@ extension FrontendController {
     }
 
     private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, at now: Instant) {
+        if outcome.isAnswer { watch.lastAnswer = now }
         let usable = watches.filter(\.isUsable)
         var others = SharedSilence.none
         for other in watches where other !== watch {
-            let isOverdue = other.rounds.values.contains { $0.round.isSilent(for: policy.suspectInterval, at: now) }
-            others.count(other.health, isOverdue: isOverdue, at: now)
+            others.count(other.health, isOverdue: other.isOverdue(policy, at: now), at: now)
         }
         let context = BackendHealth.Context(
             isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others)
