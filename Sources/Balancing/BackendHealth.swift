@@ -19,6 +19,8 @@
 ///     malformed                     `fall`
 ///     certificate wrong             down at once, keep       down at once        down at once, keep
 ///
+/// Connections that were kept when a backend went down are reset once it is found dead as well.
+///
 /// (*) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
 /// of a cluster whose etcd holds an election would add a storm of lists to it. The reset comes as soon as another is usable.
 ///
@@ -75,6 +77,8 @@ package struct BackendHealth: Sendable {
     /// Outcomes of one kind in a row.
     private var runs = Runs()
     private var hasDoubt = false
+    /// It is down, and its connections were reset when that was found.
+    private var hasReset = false
     /// The reason without its count, which would make it another reason at every probe.
     private var cause = ""
 
@@ -343,17 +347,22 @@ extension BackendHealth {
         if next == state, cause == self.cause { return nil }
         self.cause = cause
         reason = count == 1 ? cause : "\(cause), \(times(count))"
-        guard next != state else { return nil }
         let previous = state
+        // Down with its connections kept, for its certificate say, and now found to be dead as well.
+        let resetsLate = next == .down && existingConnections == .reset && !hasReset
+        hasReset = next == .down && (existingConnections == .reset || (state == .down && hasReset))
+        guard next != state || resetsLate else { return nil }
         if !next.isUsable {
             ramp = nil
         } else if !previous.isUsable, previous != .unknown || !isPresentAtStart {
             ramp = SlowStart(start: instant, duration: policy.slowStart)
         }
         if previous.isUsable, !next.isUsable { lastUsable = instant }
-        state = next
-        since = instant
-        transitions += 1
+        if next != previous {
+            state = next
+            since = instant
+            transitions += 1
+        }
         return Transition(
             from: previous, to: next, reason: reason, at: instant, existingConnections: existingConnections)
     }

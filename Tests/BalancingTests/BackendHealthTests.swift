@@ -200,6 +200,18 @@ struct BackendHealthTests {
         #expect(patient.health.reason == "certificate: signed by an unknown authority")
     }
 
+    @Test("Connections kept when a backend went down are reset, once, when it is found dead as well")
+    func lateReset() {
+        let patient = Patient.inState(.up)
+        #expect(patient.sees(.untrusted(reason: "expired"))?.existingConnections == .keep)
+        let since = patient.health.since
+        let late = [patient.sees(.refused), patient.sees(.refused), patient.sees(.refused)].compactMap(\.self)
+        #expect(late.map(\.to) == [.down] && late.map(\.existingConnections) == [.reset])
+        #expect(patient.health.since == since)
+        patient.sees(.untrusted(reason: "expired"))
+        #expect(patient.sees(.refused) == nil)
+    }
+
     @Test("401 and 403 mean alive: degraded, with a quarter of the weight")
     func unauthorized() {
         for state in [BackendState.unknown, .up] {
@@ -266,11 +278,13 @@ struct BackendHealthTests {
                 let outcome = ProbeOutcome.all.randomElement(using: &generator) ?? .fast
                 let transition = patient.sees(outcome)
                 let after = patient.health
-                #expect((transition != nil) == (before.state != after.state))
+                let isLateReset = transition?.from == .down && transition?.to == .down
+                #expect((transition != nil) == (before.state != after.state || isLateReset))
                 #expect(after.state != .unknown || before.state == .unknown)
                 #expect((after.share(at: patient.now) > 0) == after.state.isUsable)
                 #expect((0...1).contains(after.share(at: patient.now)))
-                if let transition {
+                if isLateReset { #expect(transition?.existingConnections == .reset) }
+                if let transition, !isLateReset {
                     transitions += 1
                     #expect(transition.from == before.state && transition.to == after.state)
                     #expect(!transition.reason.isEmpty && transition.reason == after.reason)
