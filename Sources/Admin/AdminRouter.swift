@@ -56,9 +56,7 @@ package struct AdminRouter: Sendable {
     private func read(_ resource: Resource) async -> HTTPResponse {
         switch resource {
         case .livez:
-            return await source.isLive()
-                ? .text(200, "ok\n")
-                : .text(503, "a worker of the data plane does not turn; restart fairlead and keep its log\n")
+            return await source.reasonNotLive().map { .text(503, "\($0)\n") } ?? .text(200, "ok\n")
         case .readyz: return await readiness()
         case .metrics:
             let text = PrometheusRenderer.render(await source.metrics(), process: .current())

@@ -4,8 +4,8 @@ package protocol AdminSource: Sendable {
     func status() async -> Status
     /// The status with what `/metrics` needs beyond it.
     func metrics() async -> MetricsInput
-    /// Whether the workers of the data plane turn; what `/livez` answers.
-    func isLive() async -> Bool
+    /// Why this process should not be relied on, in words; nil when it is well. What `/livez` answers.
+    func reasonNotLive() async -> String?
     /// Takes a backend out of use for new connections, or puts it back.
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError)
     /// Sets a backend's weight, 0 to 256; 0 gives the backend nothing while another is usable.

@@ -21,7 +21,11 @@ extension Daemon: AdminSource {
             frontends: frontends)
     }
 
-    func isLive() async -> Bool { await everyWorkerTurns() }
+    func reasonNotLive() async -> String? {
+        if isStopping { return "stopping: no more clients are accepted" }
+        if await everyWorkerTurns() { return nil }
+        return "a worker of the data plane does not turn; restart fairlead and keep its log"
+    }
 
     /// Whether all workers have taken the commands that they were sent before, within 2 s.
     func everyWorkerTurns() async -> Bool {

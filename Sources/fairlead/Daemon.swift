@@ -237,7 +237,12 @@ actor Daemon {
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
         dataPlane.stopAccepting()
         // Workers accept what waits in their queues first. Those clients count only after that.
-        if !(await everyWorkerTurns()) { logger.error("stopping: a relay worker does not turn") }
+        let isTurning = await everyWorkerTurns()
+        guard isTurning else {
+            // Its thread would be waited for without end. The process's own end closes what it holds.
+            logger.error("stopping: a relay worker does not turn; all connections end now")
+            return
+        }
         let open = dataPlane.openConnections
         if open > 0 { logger.notice("stopping: \(open) connections are open") }
         while dataPlane.openConnections > 0, !isHurried, MonotonicClock.nanoseconds() < deadline {

@@ -17,7 +17,7 @@ final class SampleSource: AdminSource {
 
     func status() async -> Status { current }
     func metrics() async -> MetricsInput { MetricsInput(status: current) }
-    func isLive() async -> Bool { live }
+    func reasonNotLive() async -> String? { live ? nil : "a worker is stuck" }
 
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
         try check(frontend, backend)

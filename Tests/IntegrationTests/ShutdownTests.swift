@@ -40,6 +40,8 @@ import Testing
         #expect(fairlead.process.status == nil)
         let ready = try await fairlead.admin("GET", "/readyz")
         #expect(ready.status == 503 && ready.text.contains("stopping"), "\(ready.text)")
+        let live = try await fairlead.admin("GET", "/livez")
+        #expect(live.status == 503 && live.text.contains("stopping"), "\(live.text)")
         server.release()
         #expect(try await answer.text == "a")
         connection.close()
