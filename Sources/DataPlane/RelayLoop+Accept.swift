@@ -86,7 +86,9 @@ extension RelayLoop {
         }
     }
 
-    private func refuse(_ client: BorrowedDescriptor, _ frontend: UnsafeMutablePointer<Frontend>, _ counter: FrontendCounter) {
+    private func refuse(
+        _ client: BorrowedDescriptor, _ frontend: UnsafeMutablePointer<Frontend>, _ counter: FrontendCounter
+    ) {
         frontend.pointee.shared.active.subtract(1, ordering: .relaxed)
         frontend.pointee.row.add(counter.rawValue, 1)
         reset(client)

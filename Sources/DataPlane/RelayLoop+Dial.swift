@@ -213,7 +213,9 @@ extension RelayLoop {
         dial.giveUpAt = .max
         var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
-            if let id = backends[Int(dial.attempts[other].backend)]?.pointee.endpoint.id { dial.tried.removeAll { $0 == id } }
+            if let id = backends[Int(dial.attempts[other].backend)]?.pointee.endpoint.id {
+                dial.tried.removeAll { $0 == id }
+            }
             dial.isExhausted = false
             closeAttempt(dial, other)
             if other < position { position -= 1 }

@@ -67,7 +67,9 @@ extension RelayLoop {
         if silenceLimit(connection, frontend) <= now { return end(slot, .reset) }
         if connection.pointee.acceptedAt + Self.settleTime <= now, !connection.pointee.isSettled {
             connection.pointee.isSettled = true
-            for option in frontend.pointee.settledOptions { try? option.set(on: connection.pointee.sides[1].descriptor) }
+            for option in frontend.pointee.settledOptions {
+                try? option.set(on: connection.pointee.sides[1].descriptor)
+            }
         }
         armTimer(slot)
     }
@@ -273,7 +275,8 @@ extension RelayLoop {
                     connection.pointee.flows[from].smallSplices = 0
                 }
                 countBytes(connection, direction, count)
-                backends[Int(connection.pointee.backend)]?.pointee.row.add(BackendCounter.bytesSpliced.rawValue, UInt64(count))
+                backends[Int(connection.pointee.backend)]?.pointee.row.add(
+                    BackendCounter.bytesSpliced.rawValue, UInt64(count))
             case .wouldBlock:
                 connection.pointee.sides[from].isReadable = false
             case .failed:

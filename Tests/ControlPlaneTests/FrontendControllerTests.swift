@@ -136,7 +136,8 @@ struct FrontendControllerTests {
         await three.controller.stop()
     }
 
-    @Test("One that hangs is down though the others answer late: always late is not silent", arguments: [250, 450, 800])
+    @Test(
+        "One that hangs is down though the others answer late: always late is not silent", arguments: [250, 450, 800])
     func notHeldBesideSlowOnes(milliseconds: Int) async throws {
         let stage = try await Stage(3)
         for name in ["b1", "b2"] {
