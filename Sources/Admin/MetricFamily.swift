@@ -88,32 +88,51 @@ package struct MetricFamily: Equatable, Sendable {
         guard !samples.isEmpty else { return "" }
         var text = "# HELP \(name) \(Self.escaped(help, quotes: false))\n# TYPE \(name) \(kind.rawValue)\n"
         for sample in samples {
+            let labels = Self.pairs(sample.labels)
             switch sample.value {
-            case .count(let value): line(&text, name, sample.labels, String(value))
-            case .number(let value): line(&text, name, sample.labels, Self.number(value))
-            case .histogram(let histogram): lines(&text, sample.labels, histogram)
+            case .count(let value): Self.line(&text, name, labels, String(value))
+            case .number(let value): Self.line(&text, name, labels, Self.number(value))
+            case .histogram(let histogram): lines(&text, labels, histogram)
             }
         }
         return text
     }
 
-    private func lines(_ text: inout String, _ labels: [Label], _ histogram: Histogram) {
+    private func lines(_ text: inout String, _ labels: String, _ histogram: Histogram) {
+        let (bucket, before) = ("\(name)_bucket", labels.isEmpty ? "" : labels + ",")
         var cumulative: UInt64 = 0
         for (bound, count) in zip(histogram.upperBounds + [.infinity], histogram.counts) {
             cumulative += count
-            line(&text, "\(name)_bucket", labels + [Label("le", Self.number(bound))], String(cumulative))
+            Self.line(&text, bucket, "\(before)le=\"\(Self.number(bound))\"", String(cumulative))
         }
-        line(&text, "\(name)_sum", labels, Self.number(histogram.sum))
-        line(&text, "\(name)_count", labels, String(cumulative))
+        Self.line(&text, "\(name)_sum", labels, Self.number(histogram.sum))
+        Self.line(&text, "\(name)_count", labels, String(cumulative))
     }
 
-    private func line(_ text: inout String, _ name: String, _ labels: [Label], _ value: String) {
+    /// Appends piece by piece: a page has one such line for each of tens of thousands of series.
+    private static func line(_ text: inout String, _ name: String, _ labels: String, _ value: String) {
         text += name
         if !labels.isEmpty {
-            let pairs = labels.map { "\($0.name)=\"\(Self.escaped($0.value, quotes: true))\"" }
-            text += "{\(pairs.joined(separator: ","))}"
+            text += "{"
+            text += labels
+            text += "}"
         }
-        text += " \(value)\n"
+        text += " "
+        text += value
+        text += "\n"
+    }
+
+    /// The labels as they stand between the braces.
+    private static func pairs(_ labels: [Label]) -> String {
+        var text = ""
+        for label in labels {
+            if !text.isEmpty { text += "," }
+            text += label.name
+            text += "=\""
+            text += escaped(label.value, quotes: true)
+            text += "\""
+        }
+        return text
     }
 
     /// A number as Prometheus writes it: `+Inf`, `-Inf`, `NaN`, and whole numbers without a fraction.
@@ -129,6 +148,11 @@ package struct MetricFamily: Equatable, Sendable {
     ///
     /// Works on scalars: to Swift, a carriage return and a line feed are one character, which the escape must not miss.
     static func escaped(_ text: String, quotes: Bool) -> String {
+        // Hardly any text has one of these bytes, which stand for nothing else in UTF-8.
+        let isPlain = text.utf8.allSatisfy {
+            $0 != UInt8(ascii: "\\") && $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\"")
+        }
+        if isPlain { return text }
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -105,20 +105,27 @@ private struct RecordReader {
         }
     }
 
-    /// The next handshake byte, skipping record headers.
+    /// The next handshake byte.
     private mutating func next() -> UInt8? {
+        guard enterRecord() else { return nil }
+        defer { advance(1) }
+        return bytes[position]
+    }
+
+    /// Goes past record headers to a handshake byte. False when there is none.
+    private mutating func enterRecord() -> Bool {
         while position == recordEnd {
-            guard bytes.count - position >= Self.recordHeaderLength else { return nil }
+            guard bytes.count - position >= Self.recordHeaderLength else { return false }
             let length = Int(bytes[position + 3]) << 8 | Int(bytes[position + 4])
             position += Self.recordHeaderLength
             recordEnd = position + length
         }
-        guard position < bytes.count else { return nil }
-        defer {
-            position += 1
-            available -= 1
-        }
-        return bytes[position]
+        return position < bytes.count
+    }
+
+    private mutating func advance(_ count: Int) {
+        position += count
+        available -= count
     }
 
     private mutating func nextInteger(bytes count: Int) -> Int? {
@@ -131,7 +138,13 @@ private struct RecordReader {
     }
 
     private mutating func skip(_ count: Int) -> Bool {
-        for _ in 0..<count where next() == nil { return false }
+        var left = count
+        while left > 0 {
+            guard enterRecord() else { return false }
+            let step = min(left, min(recordEnd, bytes.count) - position)
+            advance(step)
+            left -= step
+        }
         return true
     }
 
