@@ -95,7 +95,7 @@ def _require_means() -> None:
         raise Failure(f"there is no {fairlead_binary()}: run `make release`, or set FAIRLEAD_BINARY")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < DESCRIPTORS:
-        raise Failure(f"a process may open {most} descriptors, {DESCRIPTORS} are needed: raise the hard limit (ulimit -Hn)")
+        raise Failure(f"a process may open {most} descriptors, {DESCRIPTORS} are needed: raise ulimit -Hn")
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
@@ -127,7 +127,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each axis: 5, quick 2")
     parser.add_argument("--seconds", type=_positive, metavar="S", help="length of one measurement: 3, quick 1")
     parser.add_argument("--axis", nargs="+", action="extend", choices=AXES, metavar="NAME", help="only these axes")
-    parser.add_argument("--target", nargs="+", action="extend", choices=NAMES, metavar="NAME", help="only these targets")
+    parser.add_argument("--target", nargs="+", action="extend", choices=NAMES, metavar="NAME", help="only these")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where results.md, .json and .svg are written")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a promise was missed")
     parser.add_argument("--list", action="store_true", help="lists axes and targets")

@@ -20,7 +20,7 @@ class Metric:
     key: str
     title: str
     digits: int = 1
-    # Which is better: less, or more. Errors are better None: they are not compared but shouted.
+    # Which is better: less or more. Errors are not compared but shouted: none.
     better: str = "less"
 
 

@@ -52,12 +52,12 @@ def as_svg(results: Results) -> str:
             values, middle = results.values(axis, target, key), results.median(axis, target, key)
             assert middle is not None
             kind = "ours" if target == FAIRLEAD else "peer"
-            center = y + BAR / 2
+            center, end = y + BAR / 2, LEFT + max(values) * scale
             body += [
                 f'<text x="{LEFT - 8}" y="{y + 11}" text-anchor="end">{target}</text>',
                 f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{middle * scale:.1f}" height="{BAR}" rx="2"/>',
-                f'<path class="spread" d="M{LEFT + min(values) * scale:.1f} {center}H{LEFT + max(values) * scale:.1f}"/>',
-                f'<text x="{LEFT + max(values) * scale + 6:.1f}" y="{y + 11}">{middle:.{metric.digits}f}</text>',
+                f'<path class="spread" d="M{LEFT + min(values) * scale:.1f} {center}H{end:.1f}"/>',
+                f'<text x="{end + 6:.1f}" y="{y + 11}">{middle:.{metric.digits}f}</text>',
             ]
             y += BAR + GAP
         y += 10

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from .failure import Failure
 
+_libc = ctypes.CDLL(None)
 PAGE_KILOBYTES = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -41,29 +46,36 @@ class Process:
             self._child.kill()
             self._child.wait()
         for pid in family[1:]:
-            if _parent_or_none(pid) is not None and os.getsid(pid) == self.pid:
-                os.kill(pid, 9)
+            with suppress(ProcessLookupError):
+                # Its session tells that this is still the child, and not a stranger with its number.
+                if os.getsid(pid) == self.pid:
+                    os.kill(pid, signal.SIGKILL)
 
     def cpu_nanoseconds(self) -> int:
-        """Processor time of all threads that live now (proc(5), schedstat: the scheduler's own count)."""
-        return sum(cpu_by_task(self.pid).values())
+        """Processor time so far, by the scheduler's own count."""
+        return sum(cpu_by_process(self.pid).values())
 
     def resident_kilobytes(self) -> int:
         """Resident memory, summed over the processes. What they share counts in each."""
         return sum(_resident(pid) for pid in tree(self.pid))
 
 
-def cpu_by_task(root: int) -> dict[tuple[int, int], int]:
-    """Nanoseconds on a processor, of each thread of a process and its descendants."""
-    spent: dict[tuple[int, int], int] = {}
+def cpu_by_process(root: int) -> dict[int, int]:
+    """Nanoseconds on a processor, of a process and each of its descendants."""
+    spent: dict[int, int] = {}
     for pid in tree(root):
-        try:
-            for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/schedstat") as file:
-                    spent[pid, int(task)] = int(file.read().split()[0])
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It has ended meanwhile.
+        with suppress(OSError):  # It has ended meanwhile.
+            spent[pid] = time.clock_gettime_ns(_clock(pid))
     return spent
+
+
+def _clock(pid: int) -> int:
+    """The processor clock of a process, clock_getcpuclockid(3): all its threads, also those that have ended."""
+    clock = ctypes.c_int()
+    error = _libc.clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise OSError(error, os.strerror(error))
+    return clock.value
 
 
 def tree(root: int) -> list[int]:

@@ -6,7 +6,7 @@ import time
 
 from .lab import Lab
 from .ports import answers, wait_until
-from .process import cpu_by_task
+from .process import cpu_by_process
 
 RELOADS = 5
 # Within so long a reload, and the end of the processes that it replaces, are over.
@@ -15,22 +15,22 @@ SAMPLE_SECONDS = 0.005
 
 
 class Ledger:
-    """Processor time of a family of processes, of which some end: what each thread had when it was last seen."""
+    """Processor time of a family of processes, of which some end: what each had when it was last seen."""
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._begin = cpu_by_task(root)
-        self._seen: dict[tuple[int, int], int] = {}
+        self._begin = cpu_by_process(root)
+        self._seen: dict[int, int] = {}
 
     def watch(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self._seen |= cpu_by_task(self._root)
+            self._seen |= cpu_by_process(self._root)
             time.sleep(SAMPLE_SECONDS)
 
     @property
     def milliseconds(self) -> float:
-        return sum(spent - self._begin.get(task, 0) for task, spent in self._seen.items()) / 1e6
+        return sum(spent - self._begin.get(pid, 0) for pid, spent in self._seen.items()) / 1e6
 
 
 def reload(lab: Lab, target: str) -> dict[str, float]:

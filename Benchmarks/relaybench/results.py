@@ -34,11 +34,11 @@ class Results:
         return list(self.samples.get(axis, {}))
 
     def best_peer(self, axis: str, metric: Metric) -> tuple[str, float] | None:
-        """The balancer beside Fairlead that is best at this, and its median."""
+        """The balancer beside Fairlead that is best at this without an error, and its median."""
         medians = [
             (target, value)
             for target in self.targets(axis)
-            if target not in (FAIRLEAD, "direct")
+            if target not in (FAIRLEAD, "direct") and not any(self.values(axis, target, "errors"))
             if (value := self.median(axis, target, metric.key)) is not None
         ]
         if not medians:

@@ -38,7 +38,13 @@ def idle_load(lab: Lab, target: str) -> dict[str, float]:
         time.sleep(SETTLE_SECONDS)
         crowded, more = cost()
         standing.require_standing()
-        return {"without_us": without, "with_us": crowded, "ratio": crowded / without, "errors": errors + more}
+        return {
+            "without_us": without,
+            "with_us": crowded,
+            "ratio": crowded / without,
+            "idle": lab.effort.idle[-1],
+            "errors": errors + more,
+        }
 
 
 def thousand_backends(lab: Lab, target: str) -> dict[str, float]:

@@ -16,7 +16,8 @@ from .process import Process
 
 REPOSITORY = Path(__file__).parent.parent.parent
 # After the start, before anything is measured.
-SETTLE_SECONDS = 0.5
+SETTLE_SECONDS = 0.3
+REST_SECONDS, REST_SAMPLE_SECONDS = 5.0, 0.2
 _instances = itertools.count(1)
 
 
@@ -89,6 +90,7 @@ class Balancer:
         try:
             wait_until(self._serves, f"{kind.name} serves")
             time.sleep(SETTLE_SECONDS)
+            self.await_rest()
         except BaseException:
             self.stop()
             raise
@@ -103,6 +105,15 @@ class Balancer:
             tls_servers=self._servers(self._backend.tls),
             bulk_servers=self._servers(self._backend.bulk),
         ))
+
+    def await_rest(self) -> None:
+        """Waits, with a bound, until the work of starting is done."""
+        deadline = time.monotonic() + REST_SECONDS
+        while time.monotonic() < deadline:
+            before = self.process.cpu_nanoseconds()
+            time.sleep(REST_SAMPLE_SECONDS)
+            if (self.process.cpu_nanoseconds() - before) / 1e9 < REST_SAMPLE_SECONDS / 10:
+                return
 
     def reload(self) -> None:
         os.kill(self.process.pid, self.kind.reload_signal)
