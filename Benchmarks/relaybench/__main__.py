@@ -64,8 +64,9 @@ def _measure(work: Path, effort: Effort, axes: list[str], targets: list[str]) ->
     try:
         for name in axes:
             axis = AXES[name]
-            chosen = [target for target in targets if axis.direct or target != "direct"]
-            for number in range(min(effort.rounds, axis.rounds_at_most)):
+            chosen = [target for target in targets if target != "direct" or not axis.own_process]
+            rounds = effort.own_process_rounds if axis.own_process else effort.rounds
+            for number in range(min(rounds, axis.rounds_at_most)):
                 turn = number % max(len(chosen), 1)
                 _progress(f"{time.monotonic() - begin:5.0f} s  {name}, round {number + 1}")
                 for target in chosen[turn:] + chosen[:turn]:
@@ -103,6 +104,7 @@ def _effort(options: argparse.Namespace) -> Effort:
     quick = options.quick
     return Effort(
         rounds=options.rounds or (2 if quick else 5),
+        own_process_rounds=options.rounds or (1 if quick else 5),
         seconds=options.seconds or (1 if quick else 3),
         bulk_bytes=GIBIBYTE if quick else 4 * GIBIBYTE,
         idle=(1000, 4000) if quick else (1000, 4000, 8000),

@@ -36,7 +36,7 @@ class Backend:
         self.bulk = [f"{HOST}:{port}" for port in bulk]
         run("cc", "-O2", "-pthread", "-o", self.bulk_program, str(Path(__file__).with_name("bulk.c")))
         run(
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "openssl", "req", "-batch", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
             "-days", "2", "-subj", "/CN=bench", "-addext", f"subjectAltName=IP:{HOST}",
             "-keyout", str(work / "backend.key"), "-out", str(work / "backend.crt"),
         )

@@ -140,9 +140,13 @@ static void *load_thread(void *argument) {
     break;
   }
   int64_t received = sink(stream->descriptor);
+  int error = received < 0 ? errno : 0;
   if (header->mode == 'b') pthread_join(sender, &sent);
   close(stream->descriptor);
-  return received == expected && sent == NULL ? NULL : stream;
+  if (received == expected && sent == NULL) return NULL;
+  printf("a connection received %lld of %lld bytes, %s, and sent %s\n", (long long)received,
+         (long long)expected, error ? strerror(error) : "then the end", sent ? "less than it should" : "all");
+  return stream;
 }
 
 static int load(const char *port, int connections, uint64_t bytes, char mode) {

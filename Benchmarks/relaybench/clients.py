@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ def h2load(port: int, seconds: int) -> Requests:
 
 def bulk(program: str, port: int, total_bytes: int, mode: str) -> Transfer:
     output = run(program, "load", str(port), str(BULK_CONNECTIONS), str(total_bytes), mode)
+    for line in output.splitlines():
+        if not line.startswith("RESULT"):
+            print(f"         {line}", file=sys.stderr)
     moved, seconds, errors = _result(output, "bulk")
     return Transfer(int(moved) / 1e9, float(seconds), int(errors))
 

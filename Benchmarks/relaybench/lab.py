@@ -16,6 +16,8 @@ class Effort:
     """How much is done for one measurement."""
 
     rounds: int
+    # Of axes that start a process for each measurement.
+    own_process_rounds: int
     seconds: int
     bulk_bytes: int
     # Numbers of idle connections, ascending.
