@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Arguments for `make run` and `make costs`, as in: make run ARGS="--for 20s"
+# Arguments for `make run`, `make costs` and `make bench`, as in: make run ARGS="--for 20s"
 ARGS ?=
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -46,10 +46,10 @@ done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
-.PHONY: help run build release test test-tsan test-asan e2e costs lint format install uninstall clean
+.PHONY: help run build release test test-tsan test-asan e2e costs bench bench-quick lint format install uninstall clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Shows the demo: three small API servers behind Fairlead, taken down in turn (ARGS="--for 20s")
 	.build/debug/fairlead demo $(ARGS)
@@ -86,6 +86,12 @@ costs: release ## Counts instructions, allocations and system calls, and fails w
 	$(call need,$(COSTS_PACKAGES))
 	swift build $(SWIFT_FLAGS) $(RELEASE_FLAGS) --product microbenchmarks
 	Benchmarks/costs $(ARGS)
+
+bench: release ## Measures it beside HAProxy and nginx, in some 20 minutes, and writes docs/benchmarks (root)
+	Benchmarks/run $(ARGS)
+
+bench-quick: release ## The same in under two minutes, written to .build/bench
+	Benchmarks/run --quick $(ARGS)
 
 lint: ## Checks the style of the sources
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)

@@ -1,0 +1,1 @@
+"""Fairlead beside its peers: measures, compares, and says which promises hold."""
