@@ -19,7 +19,7 @@ enum PickCase {
         var sum = 0
         for iteration in 0..<iterations {
             let source = UInt64(iteration) &* 0x9e37_79b9_7f4a_7c15
-            let picked = selector.pick(from: pool, sourceHash: source) { active[Int($0.rawValue)] }
+            let picked = selector.pick(from: pool, sourceHash: source) { active[$0] }
             guard let picked else { preconditionFailure("a pool of members that are up has somebody to pick") }
             active[Int(picked.id.rawValue)] += 1
             sum += Int(picked.id.rawValue)

@@ -17,15 +17,15 @@ struct LeastConnections: Sendable {
     ///
     /// - Precondition: The exclusions leave somebody of the tier.
     mutating func pick(
-        from tier: PoolSnapshot.TierMembers, of members: [PoolMember], _ exclusions: Exclusions,
-        turn: inout SmoothWeightedRoundRobin, activeConnections: (BackendID) -> Int
+        from tier: PoolSnapshot.TierMembers, _ exclusions: Exclusions, turn: inout SmoothWeightedRoundRobin,
+        activeConnections: (Int) -> Int
     ) -> Int {
         // The limit as a fraction: fractions are compared by cross-multiplying, exactly and without division.
         var limit = (numerator: 0, denominator: 0)
         for index in tier.positions.indices {
             let position = tier.positions[index]
             guard !exclusions.contains(position) else { continue }
-            let count = max(0, activeConnections(members[position].id))
+            let count = max(0, activeConnections(position))
             active[index] = count
             let weight = tier.weights[index]
             if limit.denominator == 0 || (count + 1) * limit.denominator < limit.numerator * weight {

@@ -38,11 +38,12 @@ package struct Selector: Sendable {
     ///   - snapshot: The pool as published last.
     ///   - tried: The backends that this connection has tried; none of them is picked again.
     ///   - sourceHash: A well-mixed hash of the client's address. Only `sourceHash` reads it.
-    ///   - activeConnections: The connections that a backend has now, over all workers. Only `leastConnections` asks.
+    ///   - activeConnections: The connections that the member at a position in the snapshot has now, over all workers. Only
+    ///     `leastConnections` asks.
     /// - Returns: nil when every backend that its operator has not drained was tried.
     package mutating func pick(
         from snapshot: PoolSnapshot, excluding tried: [BackendID] = [], sourceHash: UInt64 = 0,
-        activeConnections: (BackendID) -> Int
+        activeConnections: (Int) -> Int
     ) -> PoolMember? {
         if snapshot.storage !== storage { adopt(snapshot.storage) }
         exclusions.replace(with: tried, in: storage)
@@ -53,8 +54,7 @@ package struct Selector: Sendable {
                     roundRobin.pick(from: tier, exclusions)
                 case .leastConnections:
                     leastConnections.pick(
-                        from: tier, of: storage.members, exclusions, turn: &roundRobin,
-                        activeConnections: activeConnections)
+                        from: tier, exclusions, turn: &roundRobin, activeConnections: activeConnections)
                 case .sourceHash:
                     SourceHash.pick(from: tier, of: storage.members, exclusions, sourceHash: sourceHash)
                 }

@@ -114,6 +114,7 @@ extension RelayLoop {
             let backend = Backend(endpoint: endpoint, row: endpoint.statistics.rows.row(self.index))
             backendIndices[endpoint.id.rawValue] = Int32(backends.insert(backend))
         }
+        frontend.pointee.memberBackends = pool.snapshot.members.map { backendIndices[$0.id.rawValue] ?? -1 }
         var kept: Set<BackendID> = []
         for index in frontends.indices {
             for endpoint in frontends[index]?.pointee.pool.endpoints ?? [] { kept.insert(endpoint.id) }

@@ -78,8 +78,8 @@ extension RelayLoop {
         while true {
             let member = frontend.pointee.selector.pick(
                 from: frontend.pointee.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
-                activeConnections: { id in
-                    guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return 0 }
+                activeConnections: { position in
+                    guard let backend = backends[Int(frontend.pointee.memberBackends[position])] else { return 0 }
                     return backend.pointee.endpoint.statistics.active.load(ordering: .relaxed)
                 })
             guard let member else { return nil }

@@ -28,7 +28,7 @@ struct RelayLoop: ~Copyable {
         /// Full buffers in a row after which a flow moves to splice.
         var fullReadsToSplice: UInt8 = 4
         /// A splice that moves less counts as small.
-        var smallSpliceBytes = 1 << 14
+        var smallSpliceBytes = 1 << 12
         /// Small splices in a row after which a flow moves back to the buffer.
         var smallSplicesToBuffer: UInt8 = 16
     }
@@ -39,6 +39,8 @@ struct RelayLoop: ~Copyable {
         let shared: FrontendShared
         let row: CounterRows.Row
         var pool: PoolView
+        /// By position in the pool's snapshot: the index into the worker's backends, or -1.
+        var memberBackends: [Int32] = []
         var selector: Selector
         var connectionCount = 0
         var isClosed = false

@@ -11,7 +11,7 @@ struct LeastConnectionsTests {
         let snapshot = pool(weights)
         for turn in 0..<count {
             let pick = selectors[turn % selectors.count].pick(
-                from: snapshot, activeConnections: { active[Int($0.rawValue)] })
+                from: snapshot, activeConnections: { active[$0] })
             guard let pick else { break }
             active[Int(pick.id.rawValue)] += 1
         }
@@ -75,7 +75,7 @@ struct LeastConnectionsTests {
         var active = [10, 10, 0]
         var selector = Selector(algorithm: .leastConnections, seed: 0)
         for _ in 0..<9 {
-            let pick = selector.pick(from: pool([1, 1, 1])) { active[Int($0.rawValue)] }
+            let pick = selector.pick(from: pool([1, 1, 1])) { active[$0] }
             #expect(pick?.id.rawValue == 2)
             active[2] += 1
         }
@@ -96,7 +96,7 @@ struct LeastConnectionsTests {
                     active[busy] -= 1
                     continue
                 }
-                guard let pick = selector.pick(from: snapshot, activeConnections: { active[Int($0.rawValue)] }) else {
+                guard let pick = selector.pick(from: snapshot, activeConnections: { active[$0] }) else {
                     return
                 }
                 let index = Int(pick.id.rawValue)

@@ -49,7 +49,7 @@ struct SelectorTests {
             var tried: [BackendID] = []
             var ranks: [Int] = []
             while let pick = selector.pick(
-                from: snapshot, excluding: tried, sourceHash: source, activeConnections: { Int($0.rawValue) % 3 })
+                from: snapshot, excluding: tried, sourceHash: source, activeConnections: { $0 % 3 })
             {
                 try #require(!tried.contains(pick.id))
                 tried.append(pick.id)
