@@ -16,7 +16,7 @@ struct SelectorTests {
             var active = members.map { _ in Int.random(in: 0...50, using: &generator) }
             let enabled = members.filter { $0.administrative == .enabled }
             for _ in 0..<8 {
-                let pick = selector.pick(from: snapshot, sourceHash: generator.next()) { active[Int($0.rawValue)] }
+                let pick = selector.pick(from: snapshot, sourceHash: generator.next()) { active[$0] }
                 guard let pick else {
                     #expect(enabled.isEmpty)
                     break
