@@ -133,7 +133,7 @@ package struct BackendHealth: Sendable {
     ///   - outcome: What was found out.
     ///   - instant: When; not before that of the last call.
     ///   - context: The state of the frontend's backends before this call.
-    /// - Returns: The transition, if the state changes.
+    /// - Returns: The transition, if the state changes; one from down to down when only its connections are reset.
     package mutating func observe(
         _ outcome: ProbeOutcome, at instant: Instant, context: Context
     ) -> Transition? {

@@ -1,4 +1,4 @@
-/// A change of a backend's state.
+/// A change of a backend's state, or of what becomes of the connections to one that is down.
 package struct Transition: Hashable, Sendable {
     /// What happens to the connections that the backend has.
     package enum ExistingConnections: String, Sendable {

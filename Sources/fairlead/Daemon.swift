@@ -237,12 +237,22 @@ actor Daemon {
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
         dataPlane.stopAccepting()
         // Workers accept what waits in their queues first. Those clients count only after that.
-        let isTurning = await everyWorkerTurns()
+        var isTurning = await everyWorkerTurns()
+        if isTurning { await waitForConnections(until: deadline) }
+        for controller in controllers { await controller.stop() }
+        admin?.stop()
+        await admin?.stopped()
+        // It may have ceased to turn since.
+        if isTurning { isTurning = await everyWorkerTurns() }
         guard isTurning else {
             // Its thread would be waited for without end. The process's own end closes what it holds.
             logger.error("stopping: a relay worker does not turn; all connections end now")
             return
         }
+        dataPlane.stop()
+    }
+
+    private func waitForConnections(until deadline: UInt64) async {
         let open = dataPlane.openConnections
         if open > 0 { logger.notice("stopping: \(open) connections are open") }
         while dataPlane.openConnections > 0, !isHurried, MonotonicClock.nanoseconds() < deadline {
@@ -253,10 +263,6 @@ actor Daemon {
             let why = isHurried ? "at the second signal" : "after the grace period"
             logger.notice("stopping: \(left) connections are reset \(why)")
         }
-        for controller in controllers { await controller.stop() }
-        admin?.stop()
-        await admin?.stopped()
-        dataPlane.stop()
     }
 
     /// Ends the wait of `stop`.

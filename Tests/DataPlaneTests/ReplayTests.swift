@@ -16,7 +16,8 @@ extension DataPlaneSuite {
             let client = try await relay.connect()
             try await client.send(hello)
             let first = try await dying.accept()
-            if failure == .resets || failure == .closes { #expect(try await first.receive(hello.count) == hello) }
+            let hasRead = failure == .resets || failure == .closes
+            if hasRead { #expect(try await first.receive(hello.count) == hello) }
             if failure == .resets || failure == .resetsBeforeReading { first.reset() } else { first.close() }
             let second = try await backend.accept()
             #expect(try await second.receive(hello.count) == hello)
@@ -33,7 +34,9 @@ extension DataPlaneSuite {
             #expect(try relay.counters(dying).connections == 0)
             #expect(try relay.counters(backend).connections == 1)
             #expect(try relay.counters(backend).bytesSent == UInt64(hello.count + 8))
-            #expect(try relay.counters.replays <= 1)
+            // One that ends at once may do so before any byte was sent to it; then nothing is sent again.
+            let replays = try relay.counters.replays
+            #expect(hasRead ? replays == 1 : replays <= 1)
         }
 
         @Test func silentBackendIsRacedAndTheFirstToAnswerWins() async throws {

@@ -178,6 +178,47 @@ import Testing
         #expect(try await fairlead.client(pki).whoami() == "a")
     }
 
+    @Test func `a frontend that was to move stays on its port when the next one's is taken`() async throws {
+        let pki = try ThrowAwayPKI()
+        let servers = try APIServer.three(pki)
+        let tls = try pki.client(serverName: "127.0.0.1")
+        let free = try Self.freeAddresses(3)
+        func configuration(_ one: SocketAddress, _ two: SocketAddress) -> ConfigurationText {
+            ConfigurationText(
+                .init(name: "one", listen: ["\(one)"], caFile: pki.caFile, [servers[0].backend]),
+                .init(name: "two", listen: ["\(two)"], caFile: pki.caFile, [servers[1].backend]),
+                settings: ["workers: 1"])
+        }
+        let fairlead = try await RunningFairlead.serving(configuration(free[0], free[1]))
+        // The worker is late: had it been told of the move, it would still listen on the former port when that is undone.
+        let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
+        try fairlead.reload(configuration(free[2], servers[2].address))
+        try await fairlead.wait(forLog: "the former configuration stays in force")
+        worker.letGo()
+        for (address, name) in [(free[0], "a"), (free[1], "b")] {
+            #expect(try await Client(address: address, tls: tls).ask(5) == [name: 5])
+        }
+        await #expect(throws: Errno.connectionRefused) { try await RawConnection(to: free[2]) }
+        #expect(try await fairlead.status().frontends.map(\.listen) == [["\(free[0])"], ["\(free[1])"]])
+
+        // And the same move alone is made.
+        try fairlead.reload(configuration(free[2], free[1]))
+        try await fairlead.wait(for: "the second generation") { $0.configuration.generation == 2 }
+        #expect(try await Client(address: free[2], tls: tls).whoami() == "a")
+        try await until("the former address to refuse") { (try? await RawConnection(to: free[0])) == nil }
+    }
+
+    /// Addresses that nobody listens on, of a host that no other test uses.
+    private static func freeAddresses(_ count: Int) throws -> [SocketAddress] {
+        var addresses: Set<SocketAddress> = []
+        while addresses.count < count {
+            let socket = try Socket.stream(for: .v4(0x7f00_0009, port: 0))
+            try Socket.bind(socket.rawValue, to: .v4(0x7f00_0009, port: 0))
+            addresses.insert(try Socket.localAddress(socket.rawValue))
+        }
+        return Array(addresses)
+    }
+
     @Test func `a key that cannot be used changes nothing`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server())
