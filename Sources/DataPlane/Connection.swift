@@ -118,8 +118,8 @@ struct Connection {
     var isDoomed = false
     /// It has lasted, and its backend's socket has all its options.
     var isSettled = false
-    /// A send has told that the backend's socket failed without a FIN: what it said before is delivered, then both are
-    /// reset.
+    /// A send has told that the backend's socket failed without a FIN: what it said before is sent on, then both are reset,
+    /// and what the client's kernel has not taken by then is lost.
     var isBroken = false
     /// It counts for its source's limit.
     var isSourceCounted = false

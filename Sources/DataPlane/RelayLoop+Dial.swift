@@ -116,6 +116,7 @@ extension RelayLoop {
         switch Socket.connect(descriptor, to: backend.pointee.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
+            if error.isResourceExhaustion { return postpone(slot, dial, error) }
             dialFailed(slot, index, .connect(error))
             return .failed
         case .connected:

@@ -322,8 +322,8 @@ extension RelayLoop {
             if pump(slot, .upstream) { end(slot, .reset) }
             return false
         }
-        // A server that refuses a body answers first and then resets. The answer is delivered, however slowly the client
-        // reads; the upstream flow counts as ended, and what is left of it is dropped.
+        // A server that refuses a body answers first and then resets. The answer is sent on, however slowly the client's
+        // socket takes it; the upstream flow counts as ended, and what is left of it is dropped.
         connection.pointee.flows[0].remainder.discard()
         releasePipe(connection, 0)
         connection.pointee.flows[0].isSpliced = false
