@@ -151,7 +151,9 @@ package struct BackendHealth: Sendable {
         case .notReady(nil, _, _):
             return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
         case .untrusted(let reason):
-            runs.addBad(silence: false)
+            // It answered: only what is dead from here on counts for `fall`, and for the reset of the connections kept.
+            runs.endGood()
+            runs.endBad()
             return enter(.down, "certificate: \(reason)", at: instant)
         case .failed(let kind, let reason):
             return observeFailure(kind, reason: reason, at: instant, context)

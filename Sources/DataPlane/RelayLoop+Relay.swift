@@ -362,12 +362,15 @@ extension RelayLoop {
         guard let direction = Direction(rawValue: side) else { return true }
         connection.pointee.sides[side].isResting = false
         connection.pointee.sides[side].isReadable = true
+        // Last words and the end may both have come, and no event tells of the end: a short read is not the last one.
+        let peerClosed = connection.pointee.sides[side].peerClosed
+        connection.pointee.sides[side].peerClosed = true
         guard pump(slot, direction) else { return false }
+        connection.pointee.sides[side].peerClosed = peerClosed
         let role = direction == .upstream ? EventToken.client : connection.pointee.backendRole
-        guard register(connection.pointee.sides[side].descriptor, slot, role: role) else {
-            end(slot, .reset)
-            return false
-        }
+        // Without memory for that it rests once more.
+        connection.pointee.sides[side].isResting = !register(
+            connection.pointee.sides[side].descriptor, slot, role: role)
         return true
     }
 

@@ -25,12 +25,16 @@ package final class SignalSource: Sendable {
     }
 
     /// Listens for a signal for as long as this object lives. `handler` is called on a Dispatch queue.
+    ///
+    /// Returns when the signal is listened for. One that comes before has its default action. Were it ignored until then, a
+    /// Ctrl-C just after the start would do nothing.
     package init(_ signal: Signal, handler: @escaping @Sendable () -> Void) {
-        // Dispatch sees the signal through a signalfd; its default action must not happen as well.
-        Glibc.signal(signal.number, SIG_IGN)
         source = DispatchSource.makeSignalSource(signal: signal.number, queue: .global())
         source.setEventHandler(handler: handler)
+        let isRegistered = DispatchSemaphore(value: 0)
+        source.setRegistrationHandler { isRegistered.signal() }
         source.activate()
+        isRegistered.wait()
     }
 
     deinit { source.cancel() }

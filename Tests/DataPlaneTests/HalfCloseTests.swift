@@ -37,6 +37,21 @@ extension DataPlaneSuite {
             #expect(try relay.counters.resets == 0)
         }
 
+        @Test func lastWordsToAClientThatIsGoneAreNoReset() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            for _ in 0..<50 {
+                let (client, server) = try await relay.pair(backend)
+                // As TLS ends: the client closes, and the backend answers with its own farewell and its end.
+                client.close()
+                #expect(try await server.receiveToEnd().isEmpty)
+                try await server.send("bye")
+                server.close()
+            }
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 0)
+        }
+
         @Test func dataAndEndInOneSegmentBothArrive() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend])
