@@ -29,6 +29,7 @@ actor Daemon {
     private(set) var loaded: Loaded
     /// In the order of the configuration.
     private(set) var controllers: [FrontendController] = []
+    let events = EventLog()
     private let observer: RelayObserver
     private var admin: AdminServer?
     /// From the first signal to stop on.
@@ -118,7 +119,8 @@ actor Daemon {
     private func makeController(_ frontend: Configuration.Frontend) -> FrontendController {
         FrontendController(
             name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
-            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger)
+            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger,
+            events: events)
     }
 
     /// Loads every certificate and key.

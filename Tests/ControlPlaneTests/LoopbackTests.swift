@@ -60,7 +60,7 @@ struct LoopbackTests {
             name: "kube-apiserver", policy: HealthPolicy(slowStart: .seconds(1)),
             probe: ProbeOptions(tls: TLSClientOptions(caFile: pki.caFile)),
             backends: masters.map { BackendSpecification(name: $0.name, address: $0.address) },
-            publisher: publisher, logger: log.logger)
+            publisher: publisher, logger: log.logger, events: EventLog())
     }
 
     private func wait(_ controller: FrontendController, _ states: [BackendState]) async -> Bool {
@@ -125,7 +125,7 @@ struct LoopbackTests {
                     BackendSpecification(name: "m1", address: master.address),
                     BackendSpecification(name: "silent", address: silent.address),
                     BackendSpecification(name: "garbage", address: garbage.address),
-                ], publisher: publisher, logger: log.logger)
+                ], publisher: publisher, logger: log.logger, events: EventLog())
             await controller.start()
             #expect(await wait(controller, [.up, .down, .down]))
             await controller.stop()

@@ -15,7 +15,7 @@ struct PacerTests {
         let controller = FrontendController(
             name: "kube-apiserver", policy: HealthPolicy(), probe: ProbeOptions(),
             backends: [Stage.specification("b0")], publisher: RecordingPublisher(clock: clock.time),
-            logger: LogRecorder().logger, clock: clock, jitter: { 0 },
+            logger: LogRecorder().logger, events: EventLog(), clock: clock, jitter: { 0 },
             makeProber: { made.make($0, connectionEnded: $2) })
         await controller.start()
         let backend = try #require(made.newest("b0"))

@@ -10,6 +10,7 @@ final class Stage: Sendable {
     let clock = ManualClock()
     let publisher: RecordingPublisher
     let log = LogRecorder()
+    let events = EventLog()
     let controller: FrontendController
     let made: FakeBackends
 
@@ -24,7 +25,7 @@ final class Stage: Sendable {
         controller = FrontendController(
             name: "kube-apiserver", policy: policy, probe: probe,
             backends: (0..<count).map { Stage.specification("b\($0)") }, publisher: publisher, logger: log.logger,
-            clock: clock, jitter: { jitter }, makeProber: { made.make($0, connectionEnded: $2) })
+            events: events, clock: clock, jitter: { jitter }, makeProber: { made.make($0, connectionEnded: $2) })
         self.made = made
         await controller.start()
         try await settle()

@@ -162,6 +162,9 @@ extension FrontendController {
         metadata["reason"] = "\(transition.reason)"
         logger.notice(
             "backend \(watch.specification.name) is \(transition.to): \(transition.reason)", metadata: metadata)
+        events.record(
+            "backend/\(name)/\(watch.specification.name)", from: "\(transition.from)", to: "\(transition.to)",
+            cause: transition.reason)
         // The pool first: clients that are reset come back at once, and must find it without this backend.
         publish()
         if transition.existingConnections == .reset { resetConnections(of: watch) }

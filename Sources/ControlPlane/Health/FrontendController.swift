@@ -16,6 +16,7 @@ package actor FrontendController {
     package nonisolated let name: String
     let clock: any ProbeClock
     let logger: Logger
+    let events: EventLog
     let randomJitter: @Sendable () -> Double
     private let publisher: any PoolPublisher
     private let makeProber: MakeBackendProber
@@ -43,14 +44,15 @@ package actor FrontendController {
     ///   - backends: The backends; no name twice.
     ///   - publisher: Who is told.
     ///   - logger: Gets one line for each transition.
+    ///   - events: Gets each transition.
     ///   - clock: The time to live by.
     package init(
         name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
-        publisher: any PoolPublisher, logger: Logger, clock: any ProbeClock = SystemProbeClock()
+        publisher: any PoolPublisher, logger: Logger, events: EventLog, clock: any ProbeClock = SystemProbeClock()
     ) {
         self.init(
             name: name, policy: policy, probe: probe, backends: backends, publisher: publisher, logger: logger,
-            clock: clock, jitter: { Double.random(in: 0..<1) },
+            events: events, clock: clock, jitter: { Double.random(in: 0..<1) },
             makeProber: { backend, options, connectionEnded in
                 NetworkProber(address: backend.address, options: options, connectionEnded: connectionEnded)
             })
@@ -58,7 +60,7 @@ package actor FrontendController {
 
     init(
         name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
-        publisher: any PoolPublisher, logger: Logger, clock: any ProbeClock,
+        publisher: any PoolPublisher, logger: Logger, events: EventLog, clock: any ProbeClock,
         jitter: @escaping @Sendable () -> Double, makeProber: @escaping MakeBackendProber
     ) {
         self.name = name
@@ -66,6 +68,7 @@ package actor FrontendController {
         options = probe
         self.publisher = publisher
         self.logger = logger
+        self.events = events
         self.clock = clock
         randomJitter = jitter
         self.makeProber = makeProber
@@ -153,6 +156,9 @@ package actor FrontendController {
         logger.notice(
             "backend \(backend) was \(administrative == .drained ? "drained" : "resumed") by the operator",
             metadata: metadata(watch))
+        events.record(
+            "backend/\(name)/\(backend)", from: "\(shown)", to: "\(watch.shownState)",
+            cause: administrative == .drained ? "drained by the operator" : "resumed by the operator")
         publish()
         return true
     }
