@@ -352,7 +352,8 @@ extension BackendHealth {
         let previous = state
         // Down with its connections kept, for its certificate say, and now found to be dead as well.
         let resetsLate = next == .down && existingConnections == .reset && !hasReset
-        hasReset = next == .down && (existingConnections == .reset || (state == .down && hasReset))
+        if next != .down || state != .down { hasReset = false }
+        if next == .down, existingConnections == .reset { hasReset = true }
         guard next != state || resetsLate else { return nil }
         if !next.isUsable {
             ramp = nil

@@ -22,7 +22,8 @@ package struct SharedSilence: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - backend: Its health. The window is that of its policy.
-    ///   - isOverdue: Whether a probe of it has been without an answer for longer than `suspectInterval`.
+    ///   - isOverdue: Whether a probe of it has been without an answer for longer than `suspectInterval`, and no other was
+    ///     answered for a whole `timeout`.
     ///   - instant: The present.
     package mutating func count(_ backend: BackendHealth, isOverdue: Bool, at instant: Instant) {
         guard backend.wasUsable(at: instant - backend.policy.silenceWindow) else { return }

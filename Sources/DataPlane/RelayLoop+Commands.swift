@@ -116,8 +116,8 @@ extension RelayLoop {
         }
         frontend.pointee.memberBackends = pool.snapshot.members.map { backendIndices[$0.id.rawValue] ?? -1 }
         var kept: Set<BackendID> = []
-        for index in frontends.indices {
-            for endpoint in frontends[index]?.pointee.pool.endpoints ?? [] { kept.insert(endpoint.id) }
+        for other in frontends.indices {
+            for endpoint in frontends[other]?.pointee.pool.endpoints ?? [] { kept.insert(endpoint.id) }
         }
         for endpoint in former.endpoints where !kept.contains(endpoint.id) {
             guard let known = backendIndices[endpoint.id.rawValue], let backend = backends[Int(known)] else { continue }
@@ -162,7 +162,8 @@ extension RelayLoop {
                 attemptFailed(slot, dial, position, .declaredDead)
                 settle(slot)
             case .relaying, .halfClosed:
-                guard connection.pointee.backend == index else { continue }
+                // What its sides have said while they rested counts still; afterwards nobody would look.
+                guard connection.pointee.backend == index, rouse(slot) else { continue }
                 connection.pointee.isDoomed = true
                 timers.arm(slot, deadline: now + UInt64.random(in: 0...nanoseconds, using: &generator))
             }
@@ -227,7 +228,8 @@ extension RelayLoop {
         guard
             let index = frontends.indices.first(where: { isOpen($0, name: record.frontend) }),
             let frontend = frontends[index],
-            let backend = backendIndices[record.backendID.rawValue], let slot = table.take()
+            let backendIndex = backendIndices[record.backendID.rawValue], let backend = backends[Int(backendIndex)],
+            let slot = table.take()
         else {
             reset(record.client.descriptor)
             reset(record.server.descriptor)
@@ -237,7 +239,7 @@ extension RelayLoop {
         connection.pointee.state = record.client.endForwarded || record.server.endForwarded ? .halfClosed : .relaying
         connection.pointee.traffic = ClientHello.Traffic(rawValue: record.traffic) ?? .unknown
         connection.pointee.frontend = Int32(index)
-        connection.pointee.backend = backend
+        connection.pointee.backend = backendIndex
         connection.pointee.backendRole = EventToken.firstAttempt
         connection.pointee.sourceHash = record.sourceHash
         connection.pointee.acceptedAt = record.acceptedAt
@@ -256,8 +258,8 @@ extension RelayLoop {
             frontend.pointee.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
         }
         frontend.pointee.connectionCount += 1
-        backends[Int(backend)]?.pointee.connectionCount += 1
-        backends[Int(backend)]?.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
+        backend.pointee.connectionCount += 1
+        backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
         guard register(record.client.descriptor, slot, role: EventToken.client),
             register(record.server.descriptor, slot, role: EventToken.firstAttempt)
         else { return end(slot, .reset) }

@@ -46,8 +46,7 @@ extension RelayLoop {
         guard !connection.pointee.isQueued else { return true }
         switch direction {
         case .upstream:
-            // A client that has reset wants nothing any more, not even that its last bytes wait for a full backend.
-            end(slot, .reset)
+            clientIsGone(slot)
             return false
         case .downstream:
             // A backend's answer may still wait for a slow client; the read that follows it brings the error.
@@ -56,14 +55,19 @@ extension RelayLoop {
         }
     }
 
+    /// A client that has reset wants nothing any more, not even that its last bytes wait for a full backend. One whose end
+    /// was carried across before has only closed its socket, as TLS clients do, and what its backend still says finds
+    /// nobody: no reset of theirs. If the backend goes on saying it, the kernel resets it.
+    private mutating func clientIsGone(_ slot: Int) {
+        end(slot, table[slot].pointee.flows[0].endForwarded ? .orderly : .reset)
+    }
+
     mutating func relayTimerFired(_ slot: Int) {
         let connection = table[slot]
         guard !connection.pointee.isDoomed, let frontend = frontends[Int(connection.pointee.frontend)] else {
             return end(slot, .reset)
         }
-        for side in 0..<2 where connection.pointee.sides[side].isResting {
-            guard rouse(slot, side) else { return }
-        }
+        guard rouse(slot) else { return }
         if silenceLimit(connection, frontend) <= now { return end(slot, .reset) }
         if connection.pointee.acceptedAt + Self.settleTime <= now, !connection.pointee.isSettled {
             connection.pointee.isSettled = true
@@ -319,7 +323,7 @@ extension RelayLoop {
         let connection = table[slot]
         guard direction == .upstream else {
             // The client is gone. What it said last may still have an effect, if the backend can take it now.
-            if pump(slot, .upstream) { end(slot, .reset) }
+            if pump(slot, .upstream) { clientIsGone(slot) }
             return false
         }
         // A server that refuses a body answers first and then resets. The answer is sent on, however slowly the client's
@@ -354,6 +358,14 @@ extension RelayLoop {
         else { return }
         connection.pointee.sides[side].isResting = true
         armTimer(slot)
+    }
+
+    /// Looks at the sides that rest. False when the connection has ended.
+    mutating func rouse(_ slot: Int) -> Bool {
+        for side in 0..<2 where table[slot].pointee.sides[side].isResting {
+            guard rouse(slot, side) else { return false }
+        }
+        return true
     }
 
     /// Looks at a side that has rested, and watches it again if that was not the end. False when the connection has ended.

@@ -29,7 +29,9 @@ package final class SignalSource: Sendable {
     /// Returns when the signal is listened for. One that comes before has its default action. Were it ignored until then, a
     /// Ctrl-C just after the start would do nothing.
     package init(_ signal: Signal, handler: @escaping @Sendable () -> Void) {
-        source = DispatchSource.makeSignalSource(signal: signal.number, queue: .global())
+        // A queue of its own: with one processor, the thread that waits below may be all that the global one has.
+        source = DispatchSource.makeSignalSource(
+            signal: signal.number, queue: DispatchQueue(label: "fairlead.signal"))
         source.setEventHandler(handler: handler)
         let isRegistered = DispatchSemaphore(value: 0)
         source.setRegistrationHandler { isRegistered.signal() }

@@ -110,6 +110,31 @@ struct DetectionTests {
         await stage.controller.stop()
     }
 
+    @Test("Red, with a certificate that does not verify on the connection that asks for liveness: nobody is reset")
+    func redAndUntrusted() async throws {
+        let (_, stage) = try await timeUntil(
+            .draining, readiness: .red, liveness: .answers(.untrusted("expired")), moment: .milliseconds(10))
+        try await stage.advance(.seconds(5))
+        #expect(try await stage.state("b0") == .draining)
+        #expect(stage.publisher.resets.isEmpty)
+        await stage.controller.stop()
+    }
+
+    @Test("A probe that hangs from before the bad certificate was seen is no proof of death")
+    func hangsThenUntrusted() async throws {
+        let stage = try await Stage(policy: HealthPolicy(fall: 1))
+        try await stage.advance(.seconds(2))
+        try stage.backend("b0").behave(readiness: .hangs)
+        while try stage.backend("b0").state.withLock({ $0.underWay }) == 0 {
+            try await stage.advance(.milliseconds(50))
+        }
+        try stage.backend("b0").behave(readiness: .answers(.untrusted("expired")))
+        try await stage.advance(.seconds(3))
+        #expect(try await stage.state("b0") == .down)
+        #expect(stage.publisher.resets.isEmpty)
+        await stage.controller.stop()
+    }
+
     @Test("A backend that returns is used after `rise` suspect intervals")
     func returns() async throws {
         let (_, stage) = try await timeUntil(.down, readiness: .refused, liveness: .refused, moment: .zero)

@@ -37,6 +37,27 @@ extension DataPlaneSuite {
             #expect(try relay.counters(backend).resets == 1)
         }
 
+        @Test func lastWordsWhileASideRestsOutliveTheirBackend() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            for _ in 0..<20 {
+                let (client, server) = try await relay.pair(backend)
+                client.finishSending()
+                #expect(try await server.receiveToEnd().isEmpty)
+                // The backend's side rests now, unless this thread was slow. It is declared dead before anybody looks again.
+                let gate = Gate()
+                relay.plane.onEveryWorker { gate.pass() }
+                try await until("the worker waits") { gate.isReached }
+                try await server.send("last words")
+                server.close()
+                relay.plane.resetConnections(of: backend.id, over: .seconds(20))
+                gate.open()
+                #expect(try await client.receiveToEnd() == Array("last words".utf8))
+            }
+            try await relay.becomesIdle()
+            #expect(try relay.counters.resets == 0)
+        }
+
         @Test func clientsResetReachesTheBackend() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend])

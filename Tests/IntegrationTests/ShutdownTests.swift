@@ -76,14 +76,8 @@ import Testing
     }
 
     @Test func `a worker that hangs is not waited for`() async throws {
-        let server = try ScriptedServer { _ in [.wait] }
-        let fairlead = try await RunningFairlead.serving(
-            ConfigurationText(
-                .init(tcp: [], [.init(name: "a", address: server.address)]),
-                settings: ["shutdownGracePeriod: 10m", "workers: 1"]))
-        let connection = try await RawConnection(to: try await fairlead.address())
-        try await connection.send([0x61])
-        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
+        let (server, fairlead, connection) = try await oneWorkerWithAConnection()
+        defer { server.stop() }
         let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
         let live = try await fairlead.admin("GET", "/livez")
         #expect(live.status == 503 && live.text.contains("does not turn"), "\(live.text)")
@@ -95,6 +89,18 @@ import Testing
     }
 
     @Test func `a second signal ends it even when a worker has hung since the first`() async throws {
+        let (server, fairlead, connection) = try await oneWorkerWithAConnection()
+        defer { server.stop() }
+        fairlead.process.signal(SIGTERM)
+        try await fairlead.wait(forLog: "stopping: 1 connections are open")
+        let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
+        #expect(try await fairlead.stop() == 0)
+        worker.letGo()
+        #expect(fairlead.process.errors.contains("a relay worker does not turn"), "\(fairlead.process.errors)")
+        _ = try await connection.end()
+    }
+
+    private func oneWorkerWithAConnection() async throws -> (ScriptedServer, RunningFairlead, RawConnection) {
         let server = try ScriptedServer { _ in [.wait] }
         let fairlead = try await RunningFairlead.serving(
             ConfigurationText(
@@ -103,13 +109,7 @@ import Testing
         let connection = try await RawConnection(to: try await fairlead.address())
         try await connection.send([0x61])
         try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
-        fairlead.process.signal(SIGTERM)
-        try await fairlead.wait(forLog: "stopping: 1 connections are open")
-        let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
-        #expect(try await fairlead.stop() == 0)
-        worker.letGo()
-        #expect(fairlead.process.errors.contains("a relay worker does not turn"), "\(fairlead.process.errors)")
-        _ = try await connection.end()
+        return (server, fairlead, connection)
     }
 
     @Test func `connections of a frontend that a reload has removed are waited for too`() async throws {

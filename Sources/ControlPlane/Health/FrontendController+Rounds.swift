@@ -226,8 +226,8 @@ extension ProbeOutcome {
     /// Whether the backend has answered, so that an older question that is still open tells nothing new.
     var isAnswer: Bool {
         switch self {
-        case .ready, .aliveButUnauthorized, .notReady(.some, _, _): true
-        case .notReady, .untrusted, .failed: false
+        case .ready, .aliveButUnauthorized, .notReady(.some, _, _), .untrusted: true
+        case .notReady, .failed: false
         }
     }
 }

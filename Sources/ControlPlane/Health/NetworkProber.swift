@@ -52,7 +52,7 @@ actor NetworkProber: BackendProber {
         do throws(TLSError) {
             context = try tlsContext()
         } catch {
-            return ProbeAnswer(verdict: .untrusted("it cannot be verified: \(error)"))
+            return ProbeAnswer(verdict: .inconclusive("its certificate could not be verified: \(error)"))
         }
         let (authorization, remark) = authorization()
         let request = HTTPRequest(

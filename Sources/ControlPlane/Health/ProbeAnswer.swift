@@ -20,11 +20,11 @@ struct ProbeAnswer: Sendable {
         case unauthorized
         /// Any other status, with the checks that its body calls failed.
         case red(failedChecks: [String])
-        /// The certificate did not verify, or this side's files do not allow to tell.
+        /// The certificate did not verify.
         case untrusted(String)
         /// No answer.
         case failed(ProbeFailure, String)
-        /// Nothing was learnt about the backend, because this host lacks descriptors, ports or memory.
+        /// Nothing was learnt about the backend, because this host lacks descriptors, ports, memory or the files to verify it.
         case inconclusive(String)
     }
 
@@ -37,13 +37,13 @@ struct ProbeAnswer: Sendable {
     var remark: String?
 
     /// What the answer says when it was liveness that was asked. A path that does not exist or is not allowed still shows
-    /// a process that answers.
+    /// a process that answers. A certificate that does not verify shows neither life nor death.
     var liveness: Liveness {
         switch verdict {
         case .ok, .unauthorized: .alive
         case .red: (status ?? 500) < 500 ? .alive : .dead
-        case .untrusted, .failed: .dead
-        case .inconclusive: .unknown
+        case .failed: .dead
+        case .untrusted, .inconclusive: .unknown
         }
     }
 }

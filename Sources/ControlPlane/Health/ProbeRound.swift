@@ -109,7 +109,8 @@ struct ProbeRound: Sendable {
         guard hasLiveness else { return .finished(outcome(.alive)) }
         switch liveness {
         case .answered(let liveness):
-            // Liveness unknown after it was asked: this host had no means to ask. Then nobody's connections are cut.
+            // Liveness unknown after it was asked: this host had no means to ask, or could not verify who answers. Then
+            // nobody's connections are cut.
             return .finished(outcome(liveness == .unknown ? .alive : liveness))
         case .asked, .notAsked:
             guard !hasReported else { return .wait }

@@ -26,7 +26,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         ProcessLimits.ignoreBrokenPipes()
-        // First of all: the demo writes keys, which a signal must not leave behind. One that comes early waits.
+        // First of all: the demo writes keys, which a signal must not leave behind. One that comes while it starts waits.
         let (signals, arrived) = AsyncStream<Void>.makeStream()
         let sources = [SignalSource.Signal.interrupt, .terminate].map { signal in
             SignalSource(signal) { arrived.yield() }

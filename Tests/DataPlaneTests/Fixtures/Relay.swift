@@ -1,6 +1,6 @@
 import Balancing
 import DataPlane
-import Glibc
+import Dispatch
 import SystemIO
 import Testing
 
@@ -119,14 +119,13 @@ final class RecordedEvents: DataPlaneEvents {
 
 /// Holds a thread until it is opened, for 20 s at most.
 final class Gate: Sendable {
-    private let isOpen = Locked(false)
+    private let opened = DispatchSemaphore(value: 0)
     private let hasArrived = Locked(false)
     /// Whether the thread waits, or has passed.
     var isReached: Bool { hasArrived.withLock { $0 } }
-    func open() { isOpen.withLock { $0 = true } }
+    func open() { opened.signal() }
     func pass() {
         hasArrived.withLock { $0 = true }
-        let start = MonotonicClock.nanoseconds()
-        while !isOpen.withLock({ $0 }), MonotonicClock.nanoseconds() - start < 20_000_000_000 { usleep(1000) }
+        if opened.wait(timeout: .now() + 20) == .success { opened.signal() }
     }
 }

@@ -23,9 +23,10 @@ final class FrozenThread: Sendable {
         tracer = try Thread(name: "tracer") { [word] in
             let isFrozen = Self.trace(Self.seize, identifier).flatMap { Self.trace(Self.interrupt, identifier) }
             guard case .success = isFrozen else { return word.result.withLock { $0 = isFrozen } }
-            while !Self.hasChanged(identifier) { usleep(1_000) }
+            _ = Self.hasChanged(identifier, waiting: true)
             word.result.withLock { $0 = isFrozen }
-            // Until the thread's end has been seen here, that of its process is not seen either.
+            // Until the thread's end has been seen here, that of its process is not seen either. Two conditions, which no
+            // one call awaits: hence the polling.
             while !word.isLetGo.withLock({ $0 }), !Self.hasChanged(identifier) { usleep(1_000) }
             _ = Self.trace(Self.detach, identifier)
         }
@@ -71,9 +72,9 @@ final class FrozenThread: Sendable {
         return result == 0 ? .success(()) : .failure(.current)
     }
 
-    /// Whether a thread that is traced has just stopped or ended (waitpid(2)).
-    private static func hasChanged(_ thread: pid_t) -> Bool {
+    /// Whether a thread that is traced has just stopped or ended (waitpid(2)), or, waiting, does so.
+    private static func hasChanged(_ thread: pid_t, waiting: Bool = false) -> Bool {
         var state: Int32 = 0
-        return waitpid(thread, &state, threadsToo | WNOHANG) != 0
+        return waitpid(thread, &state, threadsToo | (waiting ? 0 : WNOHANG)) != 0
     }
 }
