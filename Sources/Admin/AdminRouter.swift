@@ -3,7 +3,7 @@ import SystemIO
 
 /// The answers of the admin port: one request in, one response out. No I/O of its own.
 ///
-/// `/livez /readyz /metrics /v1/status /` are for everybody who can connect. What changes something is a POST and needs
+/// `/livez /readyz /metrics /v1/status /v1/events /` are for everybody who can connect. What changes something is a POST and needs
 /// the unix socket and the daemon's own user or root.
 package struct AdminRouter: Sendable {
     /// How the request came.
@@ -17,6 +17,7 @@ package struct AdminRouter: Sendable {
     private let source: any AdminSource
     private let unixPath: String?
     private let ownUser: UInt32
+    private let feedPlaces = EventFeed.Places()
 
     /// A router.
     ///
@@ -48,12 +49,12 @@ package struct AdminRouter: Sendable {
         case .write(let write):
             return await answer(write, to: request, over: transport)
         default:
-            if isRead { return await read(resource) }
+            if isRead { return await read(resource, request) }
             return transport == .tcp ? readOnly() : notAllowed(request.method, allow: "GET, HEAD")
         }
     }
 
-    private func read(_ resource: Resource) async -> HTTPResponse {
+    private func read(_ resource: Resource, _ request: HTTPRequest) async -> HTTPResponse {
         switch resource {
         case .livez:
             return await source.reasonNotLive().map { .text(503, "\($0)\n") } ?? .text(200, "ok\n")
@@ -68,10 +69,46 @@ package struct AdminRouter: Sendable {
             } catch {
                 return .text(500, "the status cannot be written as JSON: \(error); please report this\n")
             }
+        case .events: return await events(request)
         case .dashboard: return Dashboard.page
         case .dashboardScript: return Dashboard.script
         case .dashboardStyle: return Dashboard.style
         case .write: return notAllowed("GET", allow: "POST")
+        }
+    }
+
+    /// The transitions as JSON, or from now on as server-sent events for who accepts them. A listener that comes again says
+    /// by `Last-Event-ID` where it was; everybody may say it by `?after=NUMBER`.
+    private func events(_ request: HTTPRequest) async -> HTTPResponse {
+        let wish = request.headers["Last-Event-ID"] ?? request.query.flatMap(Self.after) ?? "0"
+        guard let id = UInt64(wish) else {
+            return .text(400, "\(printable(wish)) is no event's number; use ?after=NUMBER, or nothing for all\n")
+        }
+        guard Self.acceptsEvents(request) else {
+            do {
+                return .json(200, try EventStatus.json(await source.events(after: id, waiting: .zero)))
+            } catch {
+                return .text(500, "the events cannot be written as JSON: \(error); please report this\n")
+            }
+        }
+        guard let feed = EventFeed(of: source, after: id, places: feedPlaces) else {
+            return .text(503, "\(EventFeed.Places.count) clients listen to the events already; close one of them\n")
+        }
+        var response = HTTPResponse(status: 200, headers: HTTPHeaders([("Content-Type", "text/event-stream")]))
+        response.stream = HTTPBodyStream { await feed.next() }
+        return response
+    }
+
+    /// The value of `after` in a query.
+    private static func after(_ query: String) -> String? {
+        query.split(separator: "&").first { $0.hasPrefix("after=") }.map { String($0.dropFirst(6)) }
+    }
+
+    private static func acceptsEvents(_ request: HTTPRequest) -> Bool {
+        let types = (request.headers["Accept"] ?? "").split(separator: ",")
+        return types.contains { type in
+            let name = type.prefix { $0 != ";" }.filter { $0 != " " }
+            return name.lowercased() == "text/event-stream"
         }
     }
 
@@ -137,6 +174,7 @@ package struct AdminRouter: Sendable {
         GET /readyz     whether every frontend has a usable backend
         GET /metrics    metrics for Prometheus
         GET /v1/status  the status as JSON
+        GET /v1/events  the last transitions as JSON; with "Accept: text/event-stream", each as it happens
         POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only)
 
         """
@@ -145,7 +183,7 @@ package struct AdminRouter: Sendable {
 
 /// What a path names.
 private enum Resource {
-    case livez, readyz, metrics, status, dashboard, dashboardScript, dashboardStyle
+    case livez, readyz, metrics, status, events, dashboard, dashboardScript, dashboardStyle
     case write(Write)
 
     init?(path: String) {
@@ -154,6 +192,7 @@ private enum Resource {
         case "/readyz": self = .readyz
         case "/metrics": self = .metrics
         case "/v1/status": self = .status
+        case "/v1/events": self = .events
         case "/": self = .dashboard
         case "/dashboard.js": self = .dashboardScript
         case "/dashboard.css": self = .dashboardStyle

@@ -4,6 +4,9 @@ package protocol AdminSource: Sendable {
     func status() async -> Status
     /// The status with what `/metrics` needs beyond it.
     func metrics() async -> MetricsInput
+    /// The transitions that are kept and came after the one with this number, the oldest first; 0: all. When there is none,
+    /// waits for one, at most for `time`.
+    func events(after id: UInt64, waiting time: Duration) async -> [EventStatus]
     /// Why this process should not be relied on, in words; nil when it is well. What `/livez` answers.
     func reasonNotLive() async -> String?
     /// Takes a backend out of use for new connections, or puts it back.

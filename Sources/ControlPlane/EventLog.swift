@@ -17,12 +17,10 @@ package struct Event: Hashable, Sendable {
     package var cause: String
 }
 
-/// The last transitions of everything that is watched, and a way to hear of the next. Any thread.
+/// The last transitions of everything that is watched, and a way to wait for the next. Any thread.
 package final class EventLog: Sendable {
     /// How many events are kept.
     package static let capacity = 1_000
-    /// How many events a listener may lag behind; it misses the oldest beyond that, which the gap in `id` tells.
-    private static let streamBuffer = 256
 
     private let state = Locked(State())
 
@@ -31,8 +29,15 @@ package final class EventLog: Sendable {
         /// A ring: `oldest` is where the next goes once it is full.
         var ring: [Event] = []
         var oldest = 0
-        var listeners: [Int: AsyncStream<Event>.Continuation] = [:]
-        var listenersAdded = 0
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var waitersAdded = 0
+
+        func events(after id: UInt64) -> [Event] {
+            // A number that was not given out yet comes from a former process: to whoever has it, all of these are news.
+            let known = id > lastID ? 0 : id
+            let missed = min(Int(lastID - known), ring.count)
+            return (0..<missed).map { ring[(oldest + ring.count - missed + $0) % ring.count] }
+        }
     }
 
     /// A log of nothing.
@@ -41,7 +46,7 @@ package final class EventLog: Sendable {
     /// Adds an event with the time of now.
     package func record(_ subject: String, from: String, to: String, cause: String) {
         let time = WallClock.seconds()
-        state.withLock { state in
+        let waiters = state.withLock { state in
             state.lastID += 1
             let event = Event(id: state.lastID, time: time, subject: subject, from: from, to: to, cause: cause)
             if state.ring.count < Self.capacity {
@@ -50,29 +55,47 @@ package final class EventLog: Sendable {
                 state.ring[state.oldest] = event
                 state.oldest = (state.oldest + 1) % Self.capacity
             }
-            for listener in state.listeners.values { listener.yield(event) }
+            defer { state.waiters = [:] }
+            return Array(state.waiters.values)
         }
+        for waiter in waiters { waiter.resume() }
     }
 
-    /// The events that are kept, the oldest first.
-    package var recent: [Event] {
-        state.withLock { Array($0.ring[$0.oldest...] + $0.ring[..<$0.oldest]) }
+    /// The kept events that came after the one with this number, the oldest first; 0: all that are kept. When there were
+    /// more than are kept, a gap in the numbers tells.
+    package func events(after id: UInt64) -> [Event] { state.withLock { $0.events(after: id) } }
+
+    /// The same, but waits for an event when there is none: at most for `time`, and not when the task is cancelled.
+    package func events(after id: UInt64, waiting time: Duration) async -> [Event] {
+        let known = events(after: id)
+        guard known.isEmpty else { return known }
+        await withTaskGroup { group in
+            group.addTask { await self.change(after: id) }
+            group.addTask { try? await Task.sleep(for: time) }
+            await group.next()
+            group.cancelAll()
+        }
+        return events(after: id)
     }
 
-    /// Those kept events that came after `id`, the oldest first, and then each new one until the task ends.
-    package func stream(after id: UInt64) -> AsyncStream<Event> {
-        AsyncStream(bufferingPolicy: .bufferingNewest(Self.capacity + Self.streamBuffer)) { continuation in
-            let number = state.withLock { state in
-                for event in state.ring[state.oldest...] + state.ring[..<state.oldest] where event.id > id {
-                    continuation.yield(event)
+    /// Returns at the first event after the one with this number, or when the task is cancelled.
+    private func change(after id: UInt64) async {
+        let number = state.withLock { state in
+            state.waitersAdded += 1
+            return state.waitersAdded
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    // A cancellation after this check finds the waiter.
+                    guard state.events(after: id).isEmpty, !Task.isCancelled else { return true }
+                    state.waiters[number] = continuation
+                    return false
                 }
-                state.listenersAdded += 1
-                state.listeners[state.listenersAdded] = continuation
-                return state.listenersAdded
+                if isOver { continuation.resume() }
             }
-            continuation.onTermination = { [weak self] _ in
-                self?.state.withLock { $0.listeners[number] = nil }
-            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: number) }?.resume()
         }
     }
 }

@@ -45,6 +45,8 @@ package struct HTTPResponse: Sendable, Equatable {
     package var headers: HTTPHeaders
     /// The body, decoded. To a HEAD request the server sends its length only.
     package var body: [UInt8]
+    /// A body that is made while it is sent, for the server to send instead of `body`; nil on a response received.
+    package var stream: HTTPBodyStream?
 
     /// A response with these parts.
     package init(status: Int, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = []) {
@@ -68,4 +70,19 @@ package struct HTTPResponse: Sendable, Equatable {
 
     /// The body as text; bytes that are not UTF-8 become U+FFFD.
     package var text: String { String(decoding: body, as: UTF8.self) }
+}
+
+/// A body without an announced length: it ends when its source does, and the connection with it (RFC 9112, section 6.3).
+package final class HTTPBodyStream: Sendable {
+    /// The next piece, or nil at the end. The server asks for one at a time, after the client's socket has taken the last;
+    /// its task is cancelled when the client goes.
+    let next: @Sendable () async -> [UInt8]?
+
+    /// A body of the pieces that `next` returns, until it returns nil.
+    package init(next: @escaping @Sendable () async -> [UInt8]?) { self.next = next }
+}
+
+extension HTTPBodyStream: Equatable {
+    /// Whether both are the same stream.
+    package static func == (one: HTTPBodyStream, other: HTTPBodyStream) -> Bool { one === other }
 }

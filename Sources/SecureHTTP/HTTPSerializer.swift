@@ -45,7 +45,7 @@ enum HTTPSerializer {
         try append(
             response.headers, except: ["Content-Length", "Transfer-Encoding", "Connection", "Date"], to: &bytes)
         let bodyless = response.status == 204 || response.status == 304
-        if !bodyless { try append("Content-Length", String(response.body.count), to: &bytes) }
+        if !bodyless, response.stream == nil { try append("Content-Length", String(response.body.count), to: &bytes) }
         if !keepsAlive { try append("Connection", "close", to: &bytes) }
         bytes += "\r\n".utf8
         if !toHead, !bodyless { bytes += response.body }

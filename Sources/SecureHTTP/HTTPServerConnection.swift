@@ -8,6 +8,9 @@ import SystemIO
 ///      |  bad request or 408                        |  not kept alive
 ///      +--------------------> writing --------------+--> lingering --end of stream--> closed
 /// ```
+/// A response with a stream is `streaming` in place of `writing`: piece by piece, each after the last was taken, until the
+/// source ends or the client does.
+///
 /// Lingering: after the last response the sending side is ended and what still comes is read and dropped for a moment.
 /// Closing with unread data would send RST, and the client could lose the response that it has not read yet.
 ///
@@ -17,6 +20,7 @@ final class HTTPServerConnection: @unchecked Sendable {
         case receiving
         case handling
         case writing(keepsAlive: Bool)
+        case streaming(HTTPBodyStream)
         case idle
         case lingering
         case closed
@@ -92,7 +96,7 @@ final class HTTPServerConnection: @unchecked Sendable {
         case .receiving:
             parser.append(bytes)
             process()
-        case .handling, .writing:
+        case .handling, .writing, .streaming:
             parser.append(bytes)
             // Requests sent ahead wait here up to a bound, then in the client's socket.
             if parser.buffered > limits.headerBytes { channel.setReading(false) }
@@ -134,8 +138,9 @@ final class HTTPServerConnection: @unchecked Sendable {
     }
 
     private func send(_ response: HTTPResponse, toHead: Bool, keepsAlive: Bool) {
-        let keepsAlive = keepsAlive && !peerEnded
-        state = .writing(keepsAlive: keepsAlive)
+        let stream = toHead ? nil : response.stream
+        let keepsAlive = keepsAlive && !peerEnded && response.stream == nil
+        state = stream.map { .streaming($0) } ?? .writing(keepsAlive: keepsAlive)
         deadline?.set(after: limits.requestTimeout)
         do throws(HTTPParseError) {
             channel.write(try HTTPSerializer.bytes(of: response, toHead: toHead, keepsAlive: keepsAlive))
@@ -152,6 +157,7 @@ final class HTTPServerConnection: @unchecked Sendable {
     }
 
     private func drained() {
+        if case .streaming(let stream) = state { return sendNext(of: stream) }
         guard case .writing(let keepsAlive) = state else { return }
         guard keepsAlive, !peerEnded else { return linger() }
         channel.setReading(true)
@@ -165,6 +171,24 @@ final class HTTPServerConnection: @unchecked Sendable {
         }
     }
 
+    private func sendNext(of stream: HTTPBodyStream) {
+        guard task == nil else { return }
+        deadline?.clear()
+        task = Task {
+            let piece = await stream.next()
+            self.queue.async { self.send(piece) }
+        }
+    }
+
+    private func send(_ piece: [UInt8]?) {
+        guard case .streaming(let stream) = state else { return }
+        task = nil
+        guard let piece else { return linger() }
+        guard !piece.isEmpty else { return sendNext(of: stream) }
+        deadline?.set(after: limits.requestTimeout)
+        channel.write(piece)
+    }
+
     private func linger() {
         guard !peerEnded else { return close(reset: false) }
         state = .lingering
@@ -176,7 +200,8 @@ final class HTTPServerConnection: @unchecked Sendable {
     private func streamEnded() {
         peerEnded = true
         switch state {
-        case .receiving, .idle, .lingering: close(reset: false)
+        // Who listens to a stream and ends its side has gone: nothing else tells of it while there is nothing to send.
+        case .receiving, .idle, .lingering, .streaming: close(reset: false)
         // A client may end its side and still wait for the answer.
         case .handling, .writing, .closed: break
         }
@@ -186,7 +211,7 @@ final class HTTPServerConnection: @unchecked Sendable {
         switch state {
         case .receiving where parser.hasBegun:
             send(.text(408, "the request did not arrive in time\n"), toHead: false, keepsAlive: false)
-        case .writing: close(reset: true)
+        case .writing, .streaming: close(reset: true)
         case .receiving, .idle, .lingering: close(reset: false)
         case .handling, .closed: break
         }

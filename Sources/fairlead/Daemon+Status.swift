@@ -21,6 +21,14 @@ extension Daemon: AdminSource {
             frontends: frontends)
     }
 
+    nonisolated func events(after id: UInt64, waiting time: Duration) async -> [EventStatus] {
+        await events.events(after: id, waiting: time).map {
+            EventStatus(
+                id: $0.id, time: Timestamp(secondsSince1970: $0.time), subject: $0.subject, from: $0.from, to: $0.to,
+                cause: $0.cause)
+        }
+    }
+
     func reasonNotLive() async -> String? {
         if isStopping { return "stopping: no more clients are accepted" }
         if await everyWorkerTurns() { return nil }

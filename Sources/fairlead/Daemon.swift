@@ -29,7 +29,7 @@ actor Daemon {
     private(set) var loaded: Loaded
     /// In the order of the configuration.
     private(set) var controllers: [FrontendController] = []
-    let events = EventLog()
+    nonisolated let events = EventLog()
     private let observer: RelayObserver
     private var admin: AdminServer?
     /// From the first signal to stop on.

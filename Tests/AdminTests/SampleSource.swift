@@ -1,14 +1,17 @@
 import Admin
 import SystemIO
+import TestSupport
 
 /// A source that answers with a fixed status and remembers the writes.
 final class SampleSource: AdminSource {
     private let current: Status
     private let live: Bool
+    private let happened: Locked<[EventStatus]>
     private let log = Locked<[String]>([])
 
-    init(_ status: Status = Samples.full, live: Bool = true) {
+    init(_ status: Status = Samples.full, live: Bool = true, events: [EventStatus] = []) {
         current = status
+        happened = Locked(events)
         self.live = live
     }
 
@@ -16,6 +19,15 @@ final class SampleSource: AdminSource {
     var writes: [String] { log.withLock { $0 } }
 
     func status() async -> Status { current }
+    /// Lets something happen.
+    func add(_ event: EventStatus) { happened.withLock { $0.append(event) } }
+
+    func events(after id: UInt64, waiting time: Duration) async -> [EventStatus] {
+        let news = { self.happened.withLock { $0.filter { $0.id > id } } }
+        _ = await eventually(timeout: time) { Task.isCancelled || !news().isEmpty }
+        return news()
+    }
+
     func metrics() async -> MetricsInput { MetricsInput(status: current) }
     func reasonNotLive() async -> String? { live ? nil : "a worker is stuck" }
 

@@ -119,4 +119,24 @@ import Testing
         #expect(try await fairlead.backend("a").administrative == "enabled")
         #expect(try await fairlead.adminOverTCP("GET", "/readyz").status == 200)
     }
+
+    @Test func `what happens is told in the events, afterwards and at once`() async throws {
+        let pki = try ThrowAwayPKI()
+        let servers = try APIServer.three(pki)
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(caFile: pki.caFile, servers.map(\.backend))))
+        let before = try await fairlead.admin("GET", "/v1/events").text
+        for name in ["a", "b", "c"] { #expect(before.contains("\"subject\" : \"backend/api/\(name)\""), "\(before)") }
+
+        let listener = try await RawConnection(to: try fairlead.adminAddress())
+        try await listener.send(
+            Array("GET /v1/events HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n".utf8))
+        _ = try await listener.receive(upTo: "backend/api/c")
+        let drained = try await FairleadBinary.run("drain", "api", "b", "--admin", "unix:\(fairlead.adminSocket)")
+        #expect(drained.exitCode == 0, "\(drained.errors)")
+        let text = try await listener.receive(upTo: "drained by the operator")
+        #expect(text.contains("\"subject\":\"backend/api/b\"") && text.contains("\"to\":\"draining\""), "\(text)")
+        #expect(try await fairlead.stop() == 0)
+        #expect(try await listener.end() == .closed)
+    }
 }

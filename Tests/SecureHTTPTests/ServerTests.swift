@@ -178,6 +178,55 @@ struct ServerTests {
         await server.stopped()
     }
 
+    @Test("sends a stream piece by piece, ends the connection after it, and sends HEAD its head only")
+    func stream() async throws {
+        let server = try server { _ in
+            let pieces = Locked(["one ", "", "two ", "three"])
+            var response = HTTPResponse(status: 200)
+            response.stream = HTTPBodyStream {
+                pieces.withLock { $0.isEmpty ? nil : Array($0.removeFirst().utf8) }
+            }
+            return response
+        }
+        for (request, body) in [
+            ("GET / HTTP/1.1\nHost: h\n\nGET /ahead HTTP/1.1\nHost: h\n\n", "one two three"),
+            ("GET / HTTP/1.0\n\n", "one two three"), ("HEAD / HTTP/1.1\nHost: h\n\n", ""),
+        ] {
+            let parts = try await raw(server.address, request).components(separatedBy: "\r\n\r\n")
+            #expect(parts.count == 2 && parts[0].contains("Connection: close") && parts.last == body, "\(parts)")
+            #expect(!parts[0].contains("Content-Length"))
+        }
+    }
+
+    @Test("asks the source of a stream no more when its client has gone or does not read", arguments: [false, true])
+    func streamWithoutReader(leaves: Bool) async throws {
+        let asked = Locked(0)
+        let cancelled = Locked(false)
+        let server = try HTTPServer(listen: loopback, limits: limits) { _ in
+            var response = HTTPResponse(status: 200)
+            response.stream = HTTPBodyStream {
+                asked.withLock { $0 += 1 }
+                guard leaves else { return [UInt8](repeating: 0x61, count: 1 << 20) }
+                try? await Task.sleep(for: .seconds(600))
+                cancelled.withLock { $0 = Task.isCancelled }
+                return nil
+            }
+            return response
+        }
+        let socket = try Socket.stream(for: server.address)
+        await sendAll(socket.rawValue, Array("GET / HTTP/1.1\r\nHost: h\r\n\r\n".utf8), to: server.address)
+        #expect(await eventually { asked.withLock { $0 } > 0 })
+        let number = socket.rawValue
+        if leaves {
+            Socket.shutdownSend(number)
+            #expect(await eventually { cancelled.withLock { $0 } })
+        } else {
+            #expect(await eventually { Socket.pendingError(number) == .connectionReset })
+            // What the sockets' buffers hold, and not what could be made in that second.
+            #expect(asked.withLock { $0 } < 64)
+        }
+    }
+
     @Test("replaces a response that HTTP cannot carry")
     func badResponse() async throws {
         let server = try HTTPServer(listen: loopback, limits: patient) { _ in

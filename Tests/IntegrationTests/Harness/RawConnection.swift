@@ -86,6 +86,20 @@ final class RawConnection: Sendable {
         return bytes
     }
 
+    /// Waits until what has come contains a text, and returns all of it.
+    func receive(upTo text: String) async throws -> String {
+        var bytes: [UInt8] = []
+        try await until("\"\(text)\" to come") {
+            switch receiveSome(limit: 65_536) {
+            case .bytes(let more): bytes += more
+            case .nothing: break
+            case .ended(let end): throw Unexpected("\(end) after \(String(decoding: bytes, as: UTF8.self))")
+            }
+            return String(decoding: bytes, as: UTF8.self).contains(text)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Waits for the end, whatever comes before it.
     func end(within patience: Duration = .seconds(30)) async throws -> End {
         var result: End?
