@@ -16,7 +16,7 @@ from .axes import AXES, Axis
 from .failure import Failure
 from .lab import Effort, Lab
 from .results import Results
-from .targets import NAMES, REPOSITORY, fairlead_binary
+from .targets import NAMES, REPOSITORY, YARDSTICKS, fairlead_binary
 
 GIBIBYTE = 1 << 30
 # Two for each connection and some.
@@ -64,7 +64,7 @@ def _measure(work: Path, effort: Effort, axes: list[str], targets: list[str]) ->
     try:
         for name in axes:
             axis = AXES[name]
-            chosen = [target for target in targets if target != "direct" or not axis.own_process]
+            chosen = [target for target in targets if target not in YARDSTICKS or not axis.own_process]
             rounds = effort.own_process_rounds if axis.own_process else effort.rounds
             for number in range(min(rounds, axis.rounds_at_most)):
                 turn = number % max(len(chosen), 1)

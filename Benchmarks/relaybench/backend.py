@@ -35,6 +35,7 @@ class Backend:
         self.tls = [f"{HOST}:{port}" for port in tls]
         self.bulk = [f"{HOST}:{port}" for port in bulk]
         run("cc", "-O2", "-pthread", "-o", self.bulk_program, str(Path(__file__).with_name("bulk.c")))
+        run("cc", "-O2", "-o", str(work / "floor"), str(Path(__file__).with_name("floor.c")))
         run(
             "openssl", "req", "-batch", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
             "-days", "2", "-subj", "/CN=bench", "-addext", f"subjectAltName=IP:{HOST}",

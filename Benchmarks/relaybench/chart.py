@@ -18,7 +18,7 @@ GROUPS = [
     ("bulk-up", "cpu_s_per_gb"),
     ("bulk-both", "cpu_s_per_gb"),
 ]
-BARS = ("fairlead", "haproxy", "haproxy-auto", "nginx")
+BARS = ("fairlead", "haproxy", "haproxy-auto", "nginx", "floor")
 WIDTH, LEFT, RIGHT = 760, 130, 70
 BAR, GAP, HEAD = 14, 5, 34
 

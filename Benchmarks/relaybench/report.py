@@ -7,7 +7,7 @@ import json
 from .axes import AXES, Axis, Metric
 from .lab import Effort
 from .promises import Verdict
-from .results import Results
+from .results import FAIRLEAD, Results
 
 
 def as_markdown(machine: dict[str, str], effort: Effort, results: Results, verdicts: list[Verdict]) -> str:
@@ -69,11 +69,13 @@ def _section(axis: Axis, results: Results) -> str:
         for target in sorted(results.targets(axis.name), key=_order)
     ]
     rows.append(["Fairlead / best peer", *(_ratio(results, axis, metric) for metric in metrics)])
+    if "floor" in results.targets(axis.name):
+        rows.append(["Fairlead / floor", *(_to_floor(results, axis, metric) for metric in metrics)])
     return f"## {axis.title}\n\n{_table(rows)}"
 
 
 def _order(target: str) -> int:
-    return ("direct", "haproxy", "haproxy-auto", "nginx", "fairlead").index(target)
+    return ("direct", "haproxy", "haproxy-auto", "nginx", "fairlead", "floor").index(target)
 
 
 def _cell(results: Results, axis: Axis, target: str, metric: Metric) -> str:
@@ -90,6 +92,11 @@ def _cell(results: Results, axis: Axis, target: str, metric: Metric) -> str:
 def _ratio(results: Results, axis: Axis, metric: Metric) -> str:
     found = None if metric.better == "none" else results.ratio(axis.name, metric)
     return f"{found[1]:.2f} ({found[0]})" if found else ""
+
+
+def _to_floor(results: Results, axis: Axis, metric: Metric) -> str:
+    ours, floor = (results.median(axis.name, target, metric.key) for target in (FAIRLEAD, "floor"))
+    return f"{ours / floor:.2f}" if metric.better != "none" and ours is not None and floor else ""
 
 
 def _word(verdict: Verdict) -> str:

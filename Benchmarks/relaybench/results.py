@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from .axes import AXES, Metric
+from .targets import YARDSTICKS
 
 FAIRLEAD = "fairlead"
 
@@ -38,7 +39,7 @@ class Results:
         medians = [
             (target, value)
             for target in self.targets(axis)
-            if target not in (FAIRLEAD, "direct") and not any(self.values(axis, target, "errors"))
+            if target != FAIRLEAD and target not in YARDSTICKS and not any(self.values(axis, target, "errors"))
             if (value := self.median(axis, target, metric.key)) is not None
         ]
         if not medians:

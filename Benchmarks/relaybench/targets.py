@@ -36,13 +36,16 @@ class Ports:
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the programs that are compared."""
+    """One of the programs that are compared. In a command, `{file}` is its configuration, `{fairlead}` the binary, and
+    `{work}` the folder of the run, with what was compiled for it."""
 
     name: str
     template: str
     command: tuple[str, ...]
-    # The line of a backend: number and address are filled in.
+    # A backend in its configuration: number and address are filled in.
     server: str
+    # Between two of them.
+    separator: str = "\n"
     # The command that can be told to reload, where it differs, and how it is told.
     reloadable: tuple[str, ...] = ()
     reload_signal: signal.Signals = signal.SIGHUP
@@ -55,16 +58,19 @@ _HAPROXY_SERVER = "  server s{number} {address}"
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("haproxy", "haproxy.cfg", _HAPROXY, _HAPROXY_SERVER, _HAPROXY_MASTER, signal.SIGUSR2),
-        Kind("haproxy-auto", "haproxy-auto.cfg", _HAPROXY, _HAPROXY_SERVER, _HAPROXY_MASTER, signal.SIGUSR2),
+        Kind("haproxy", "haproxy.cfg", _HAPROXY, _HAPROXY_SERVER, reloadable=_HAPROXY_MASTER, reload_signal=signal.SIGUSR2),
+        Kind("haproxy-auto", "haproxy-auto.cfg", _HAPROXY, _HAPROXY_SERVER, reloadable=_HAPROXY_MASTER, reload_signal=signal.SIGUSR2),
         Kind("nginx", "nginx.conf", ("nginx", "-c", "{file}"), "    server {address};"),
         Kind(
             "fairlead", "fairlead.yaml", ("{fairlead}", "run", "--config", "{file}"),
             '  - {{name: s{number}, address: "{address}"}}',
         ),
+        Kind("floor", "floor.conf", ("{work}/floor", "{file}"), "{address}", " "),
     )
 }
 NAMES = ["direct", *KINDS]
+# What nobody would run, and so no peer: the backend itself, and a relay that does nothing but relay.
+YARDSTICKS = ("direct", "floor")
 
 
 class Balancer:
@@ -84,7 +90,7 @@ class Balancer:
         command = kind.reloadable if reloadable and kind.reloadable else kind.command
         self.process = Process(
             kind.name,
-            [part.format(file=self._file, fairlead=fairlead_binary()) for part in command],
+            [part.format(file=self._file, fairlead=fairlead_binary(), work=work) for part in command],
             work / f"{self._name}.log",
         )
         try:
@@ -126,7 +132,7 @@ class Balancer:
         return answers(self.ports.plain) and connects(self.ports.tls) and connects(self.ports.bulk)
 
     def _servers(self, addresses: list[str]) -> str:
-        return "\n".join(
+        return self.kind.separator.join(
             self.kind.server.format(number=number, address=address) for number, address in enumerate(addresses, 1)
         )
 

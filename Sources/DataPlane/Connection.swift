@@ -60,6 +60,8 @@ struct Flow {
     var pipeBytes: Int32 = 0
     /// The end of the source's stream was passed on to the destination.
     var endForwarded = false
+    /// In the run queue: it can move more bytes, and others have their turn first.
+    var isQueued = false
 }
 
 /// Bytes that wait for a socket to become writable.
@@ -112,8 +114,6 @@ struct Connection {
     var traffic = ClientHello.Traffic.unknown
     /// The role, in event tokens, of the backend's descriptor: the number of the attempt that won.
     var backendRole: UInt8 = 0
-    /// In the run queue: it used up its turn and has more to do.
-    var isQueued = false
     /// Its backend was declared dead: the armed timer ends it.
     var isDoomed = false
     /// It has lasted, and its backend's socket has all its options.

@@ -28,14 +28,25 @@ extension RelayLoop {
         let hasFailed = events.hasAny(of: .error | .hangUp)
         if hasFailed || events.hasAny(of: .peerClosed) { connection.pointee.sides[side].peerClosed = true }
         if hasFailed || events.hasAny(of: .writable) { connection.pointee.sides[side].isWritable = true }
-        if hasFailed || events.hasAny(of: .readable | .peerClosed) {
-            connection.pointee.sides[side].isReadable = true
-            guard pump(slot, direction) else { return }
+        let isReadable = hasFailed || events.hasAny(of: .readable | .peerClosed)
+        if isReadable { connection.pointee.sides[side].isReadable = true }
+        if isReadable {
+            guard hasFailed ? pump(slot, direction) : pumpInTurn(slot, direction) else { return }
             if events.hasAny(of: .error) {
                 guard sideFailed(slot, direction) else { return }
             }
         }
-        if !wasWritable, connection.pointee.sides[side].isWritable { _ = pump(slot, direction.reversed) }
+        if !wasWritable, connection.pointee.sides[side].isWritable { _ = pumpInTurn(slot, direction.reversed) }
+    }
+
+    /// Moves what can be moved, unless it is bulk and other flows wait for their turn. False when the connection has ended.
+    @inline(__always)
+    private mutating func pumpInTurn(_ slot: Int, _ direction: Direction) -> Bool {
+        guard table[slot].pointee.flows[direction.rawValue].isSpliced, !runQueue.isEmpty else {
+            return pump(slot, direction)
+        }
+        enqueue(slot, direction)
+        return true
     }
 
     /// A side is broken (EPOLLERR), and all that could be read from it has been. The other flow need not find out by a
@@ -43,7 +54,7 @@ extension RelayLoop {
     private mutating func sideFailed(_ slot: Int, _ direction: Direction) -> Bool {
         let connection = table[slot]
         // In the run queue: there is more to read, and the error comes after it.
-        guard !connection.pointee.isQueued else { return true }
+        guard !connection.pointee.flows[direction.rawValue].isQueued else { return true }
         switch direction {
         case .upstream:
             clientIsGone(slot)
@@ -127,7 +138,7 @@ extension RelayLoop {
                 return true
             }
             guard budget > 0 else {
-                enqueue(slot)
+                enqueue(slot, direction)
                 return true
             }
             switch Socket.receive(connection.pointee.sides[from].descriptor, into: buffer) {
@@ -257,7 +268,7 @@ extension RelayLoop {
                 return .mustWait
             }
             guard budget > 0 else {
-                enqueue(slot)
+                enqueue(slot, direction)
                 return .mustWait
             }
             if connection.pointee.flows[from].pipe < 0 {

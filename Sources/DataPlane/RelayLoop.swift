@@ -95,8 +95,7 @@ struct RelayLoop: ~Copyable {
     var backendIndices: [UInt32: Int32] = [:]
     var dials: [Dial] = []
     var vacantDials: [Int32] = []
-    var runQueue: [UInt64] = []
-    var runningQueue: [UInt64] = []
+    var runQueue = RunQueue(capacity: 256)
     /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
     var acceptResumesAt: UInt64 = 0
     /// The time of this turn, in monotonic nanoseconds.
@@ -117,8 +116,6 @@ struct RelayLoop: ~Copyable {
             pipeBytes: limits.pipeBytes, openLimit: limits.pipes, idleLimit: 16,
             descriptorCeiling: limits.descriptorCeiling)
         buffer = .allocate(byteCount: limits.bufferBytes, alignment: 4096)
-        runQueue.reserveCapacity(256)
-        runningQueue.reserveCapacity(256)
     }
 
     deinit { buffer.deallocate() }
@@ -141,9 +138,7 @@ struct RelayLoop: ~Copyable {
             timers.advance(to: now)
             while let slot = timers.nextFired() { timerFired(slot) }
             if acceptResumesAt != 0, acceptResumesAt <= now { resumeAccepting() }
-            swap(&runQueue, &runningQueue)
-            for token in runningQueue { resume(EventToken(rawValue: token)) }
-            runningQueue.removeAll(keepingCapacity: true)
+            if let token = runQueue.next() { resume(EventToken(rawValue: token)) }
         }
     }
 
@@ -190,20 +185,20 @@ struct RelayLoop: ~Copyable {
         }
     }
 
-    /// Gives a connection another turn after this one's events.
-    mutating func enqueue(_ slot: Int) {
+    /// Gives a flow another turn, after some events and perhaps other flows' turns.
+    mutating func enqueue(_ slot: Int, _ direction: Direction) {
         let connection = table[slot]
-        guard !connection.pointee.isQueued else { return }
-        connection.pointee.isQueued = true
-        runQueue.append(
-            EventToken(slot: slot, role: EventToken.client, generation: connection.pointee.generation).rawValue)
+        guard !connection.pointee.flows[direction.rawValue].isQueued else { return }
+        connection.pointee.flows[direction.rawValue].isQueued = true
+        let role = UInt8(direction.rawValue)
+        runQueue.add(EventToken(slot: slot, role: role, generation: connection.pointee.generation).rawValue)
     }
 
     private mutating func resume(_ token: EventToken) {
         let connection = table[token.slot]
-        guard connection.pointee.generation == token.generation, connection.pointee.isQueued else { return }
-        connection.pointee.isQueued = false
-        guard connection.pointee.state == .relaying || connection.pointee.state == .halfClosed else { return }
-        if pump(token.slot, .upstream) { _ = pump(token.slot, .downstream) }
+        guard connection.pointee.generation == token.generation, let direction = Direction(rawValue: Int(token.role))
+        else { return }
+        connection.pointee.flows[direction.rawValue].isQueued = false
+        _ = pump(token.slot, direction)
     }
 }
