@@ -26,6 +26,11 @@ package struct PoolSnapshot: Sendable {
         var weights: [Int] = []
         /// The sum of the weights.
         var cycle = 0
+        /// Whether each is ramping up; empty when none is.
+        var ramps: [Bool] = []
+
+        /// Whether the member of an index into the tier is ramping up.
+        func isRamping(_ index: Int) -> Bool { !ramps.isEmpty && ramps[index] }
     }
 
     /// What every copy of a snapshot shares. Its identity tells a selector whether the snapshot has changed.
@@ -47,6 +52,9 @@ package struct PoolSnapshot: Sendable {
                 tiers[tier.rawValue].positions.append(position)
                 tiers[tier.rawValue].weights.append(tier.weight(of: member))
                 tiers[tier.rawValue].cycle += tier.weight(of: member)
+            }
+            for index in tiers.indices where tiers[index].positions.contains(where: { members[$0].isRamping }) {
+                tiers[index].ramps = tiers[index].positions.map { members[$0].isRamping }
             }
             self.tiers = tiers.filter { !$0.positions.isEmpty }
         }
@@ -71,6 +79,28 @@ package struct PoolSnapshot: Sendable {
     package func member(_ id: BackendID) -> PoolMember? {
         storage.positions[id].map { storage.members[$0] }
     }
+
+    /// Calls `body` with each member that the next pick would choose among: those of the best tier that has somebody who was
+    /// not tried, without those who were.
+    ///
+    /// - Returns: Whether there was any.
+    package func forEachCandidate(excluding tried: [BackendID], _ body: (PoolMember) -> Void) -> Bool {
+        for tier in storage.tiers {
+            var isAny = false
+            for position in tier.positions where !tried.contains(storage.members[position].id) {
+                isAny = true
+                body(storage.members[position])
+            }
+            if isAny { return true }
+        }
+        return false
+    }
+
+    /// Whether nothing is left but backends that are not known to serve, or nothing at all.
+    package var isLastResort: Bool { storage.tiers.first.map { $0.tier == .down || $0.tier == .leftover } ?? true }
+
+    /// How many members are in the best tier.
+    package var bestTierCount: Int { storage.tiers.first?.positions.count ?? 0 }
 
     /// Whether a new connection can go to a backend that is known to serve.
     package var hasUsable: Bool { storage.tiers.first?.tier == .usable }
