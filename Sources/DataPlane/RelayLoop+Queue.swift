@@ -179,8 +179,8 @@ extension RelayLoop {
         frontend.pointee.rate = rate
         giveUpPlaces(frontend)
         for backend in frontend.pointee.memberBackends {
-            guard let gate = backends[Int(backend)]?.pointee.endpoint.statistics.gate else { continue }
-            rate?.shorten(gate, at: now)
+            guard let backend = backends[Int(backend)] else { continue }
+            rate?.shorten(backend.pointee.endpoint.statistics.gate, at: now)
         }
         queueWakesAt = min(queueWakesAt, now)
     }
