@@ -338,7 +338,7 @@ extension BackendHealth {
         runs.addBad(silence: true)
         let words = "live, but no answer about its readiness in time"
         if probed == .down { return enter(.draining, words, at: instant) }
-        guard runs.bad >= policy.fall else { return nil }
+        guard runs.bad >= policy.fall || isHeldForEtcd else { return nil }
         if let hold = nextHoldForEtcd(at: instant, context) { return enter(hold, words, at: instant, context) }
         if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         return enter(.draining, words, times: runs.bad, at: instant)
@@ -348,7 +348,7 @@ extension BackendHealth {
         _ kind: ProbeFailure, reason words: String, at instant: Instant, _ context: Context
     ) -> Transition? {
         runs.addBad(silence: kind == .timedOut)
-        guard runs.bad >= policy.fall else { return nil }
+        guard runs.bad >= policy.fall || (kind == .timedOut && isHeldForEtcd) else { return nil }
         if kind == .timedOut, let hold = nextHoldForEtcd(at: instant, context) {
             return enter(hold, words, at: instant, context)
         }

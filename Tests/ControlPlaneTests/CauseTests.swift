@@ -55,7 +55,7 @@ struct CauseTests {
         #expect(await states(stage) == [.up, .up, .up])
         #expect(await stage.controller.status().guard == nil)
         #expect(guardEvents(stage).map { "\($0.from)>\($0.to)" } == [">held", "held>"])
-        #expect(guardEvents(stage).last?.cause.contains("is up: ready") == true)
+        #expect(guardEvents(stage).last?.cause.contains("answer") == true)
         #expect(await stage.controller.status().guardActivations == 1)
         #expect(stage.publisher.resets.isEmpty)
         // From the moment when most were known to fail there was always one to go to.
