@@ -244,7 +244,8 @@ extension BackendHealth {
     }
 
     /// The transition as it is seen from outside: a member's fault hides some of what the probes tell, and adds its own.
-    private mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition? {
+    private mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition?
+    {
         let existingConnections = transition?.existingConnections ?? .keep
         guard state != shown || existingConnections == .reset else { return nil }
         if state != shown {

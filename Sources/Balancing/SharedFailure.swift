@@ -21,7 +21,9 @@ package struct SharedFailure: Hashable, Sendable {
     ///   - isOverdue: Whether a probe of it has been without an answer for longer than `suspectInterval`.
     ///   - unrest: What goes on in etcd.
     ///   - instant: The present.
-    package mutating func count(_ backend: BackendHealth, isOverdue: Bool, during unrest: EtcdUnrest, at instant: Instant) {
+    package mutating func count(
+        _ backend: BackendHealth, isOverdue: Bool, during unrest: EtcdUnrest, at instant: Instant
+    ) {
         guard backend.wasUsable(at: backend.windowStart(of: unrest, at: instant)) else { return }
         usable += 1
         if isOverdue || backend.isFailingLikeEtcd { failing += 1 }

@@ -45,7 +45,9 @@ struct FairQueue {
 
     /// The slot of the client that came last among those of the source that has most. Looks at every source.
     var newestOfLongest: Int? {
-        guard let longest = indices.values.max(by: { sources[Int($0)].count < sources[Int($1)].count }) else { return nil }
+        guard let longest = indices.values.max(by: { sources[Int($0)].count < sources[Int($1)].count }) else {
+            return nil
+        }
         return Int(entries[Int(sources[Int(longest)].last)].slot)
     }
 

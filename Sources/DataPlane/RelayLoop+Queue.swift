@@ -81,14 +81,16 @@ extension RelayLoop {
     /// Has a connection wait for its turn to dial; or, when too many wait, turns away who has the least right to.
     mutating func joinQueue(_ slot: Int, _ dial: Dial) {
         let connection = table[slot]
-        guard !dial.isQueued, let frontend = frontends[Int(connection.pointee.frontend)], let rate = frontend.pointee.rate
+        guard !dial.isQueued, let frontend = frontends[Int(connection.pointee.frontend)],
+            let rate = frontend.pointee.rate
         else { return }
         let source = connection.pointee.sourceHash
         if frontend.pointee.queue.count >= queueLimit(frontend.pointee, rate) {
             // One whose source has no more than its share of the queue takes the place of one of a source that has.
             let own = frontend.pointee.queue.count(of: source)
             let sources = frontend.pointee.queue.sourceCount + (own == 0 ? 1 : 0)
-            guard (own + 1) * sources <= frontend.pointee.queue.count, let other = frontend.pointee.queue.newestOfLongest
+            guard (own + 1) * sources <= frontend.pointee.queue.count,
+                let other = frontend.pointee.queue.newestOfLongest
             else { return turnAway(slot, dial, frontend) }
             let evicted = dials[Int(table[other].pointee.dial)]
             leaveQueue(other, evicted)

@@ -40,12 +40,15 @@ private struct Bench {
     }
 
     /// All of these see the same, one after the other; then time passes.
-    mutating func round(_ outcome: ProbeOutcome, _ indices: Range<Int>? = nil, then time: Duration = .milliseconds(200)) {
+    mutating func round(_ outcome: ProbeOutcome, _ indices: Range<Int>? = nil, then time: Duration = .milliseconds(200))
+    {
         for index in indices ?? backends.indices { see(outcome, index) }
         now = now + time
     }
 
-    mutating func etcd(_ leadership: EtcdOutlook.Leadership?) { outlook = leadership.map { EtcdOutlook(leadership: $0) } }
+    mutating func etcd(_ leadership: EtcdOutlook.Leadership?) {
+        outlook = leadership.map { EtcdOutlook(leadership: $0) }
+    }
 }
 
 extension ProbeOutcome {
@@ -189,7 +192,9 @@ struct JudgingByCauseTests {
         #expect(bench.states == [.draining, .degraded, .degraded])
     }
 
-    @Test("A hold ends when etcd has had its leader for the settle time; what is red by then is taken away, nothing is reset")
+    @Test(
+        "A hold ends when etcd has had its leader for the settle time; what is red by then is taken away, nothing is reset"
+    )
     func settled() {
         var bench = Bench(3)
         bench.etcd(Self.leaderless(bench))
@@ -280,8 +285,11 @@ struct JudgingByCauseTests {
                 bench.now = bench.now + .milliseconds(Int.random(in: 1...400, using: &generator))
                 if Int.random(in: 0..<10, using: &generator) == 0 {
                     bench.etcd(
-                        [nil, .unknown, .led(changedAt: nil), .led(changedAt: bench.now), .leaderless(since: bench.now)]
-                            .randomElement(using: &generator) ?? nil)
+                        [
+                            nil, .unknown, .led(changedAt: nil), .led(changedAt: bench.now),
+                            .leaderless(since: bench.now),
+                        ]
+                        .randomElement(using: &generator) ?? nil)
                 }
                 let index = Int.random(in: bench.backends.indices, using: &generator)
                 let outcome = outcomes.randomElement(using: &generator) ?? .well

@@ -14,13 +14,16 @@ struct CauseTests {
         for name in names { try stage.backend(name).behave(readiness: behaviour) }
     }
 
-    private func tell(_ stage: Stage, _ leadership: EtcdOutlook.Leadership, members: [EtcdOutlook.Member] = []) async throws
+    private func tell(_ stage: Stage, _ leadership: EtcdOutlook.Leadership, members: [EtcdOutlook.Member] = [])
+        async throws
     {
         await stage.controller.take(etcd: EtcdOutlook(leadership: leadership, members: members))
         try await stage.settle()
     }
 
-    private func states(_ stage: Stage) async -> [BackendState] { await stage.controller.status().backends.map(\.state) }
+    private func states(_ stage: Stage) async -> [BackendState] {
+        await stage.controller.status().backends.map(\.state)
+    }
 
     private func guardEvents(_ stage: Stage) -> [Event] {
         stage.events.recent.filter { $0.subject == "guard/kube-apiserver" }
@@ -49,7 +52,8 @@ struct CauseTests {
         // The new leader is known before the apiservers have found it.
         try await tell(stage, .led(changedAt: stage.clock.now()))
         try await stage.advance(.seconds(1))
-        #expect(await stage.controller.status().guard?.hasPrefix("held: etcd has had its leader for 1.0 s only") == true)
+        #expect(
+            await stage.controller.status().guard?.hasPrefix("held: etcd has had its leader for 1.0 s only") == true)
         try behave(stage, .ready)
         try await stage.advance(.seconds(1))
         #expect(await states(stage) == [.up, .up, .up])
@@ -174,7 +178,9 @@ struct CauseTests {
     @Test("When every member fails all are degraded alike; and nothing is left of it when etcd is not watched any more")
     func allMembers() async throws {
         let stage = try await Stage()
-        let members = (0..<3).map { EtcdOutlook.Member(name: "m\($0)", host: "10.0.0.\($0)", condition: .failing("down")) }
+        let members = (0..<3).map {
+            EtcdOutlook.Member(name: "m\($0)", host: "10.0.0.\($0)", condition: .failing("down"))
+        }
         try await tell(stage, .led(changedAt: nil), members: members)
         #expect(stage.publisher.snapshots.last?.snapshot.members.map(\.effectiveWeight) == [25, 25, 25])
         #expect(await stage.controller.status().ready)
