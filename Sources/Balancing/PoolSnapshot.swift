@@ -17,17 +17,25 @@ package struct PoolSnapshot: Sendable {
         case usable, unknown, parked, draining, down, leftover
     }
 
-    /// The members of one tier, in the snapshot's order.
-    struct TierMembers: Sendable {
+    /// The members of one tier, in the snapshot's order. A class, so that a pick that walks the tiers counts one reference.
+    final class TierMembers: Sendable {
         let tier: Tier
         /// Indices into the snapshot's members.
-        var positions: [Int] = []
+        let positions: [Int]
         /// The weight of each, at least 1.
-        var weights: [Int] = []
+        let weights: [Int]
         /// The sum of the weights.
-        var cycle = 0
+        let cycle: Int
         /// Whether each is ramping up; empty when none is.
-        var ramps: [Bool] = []
+        private let ramps: [Bool]
+
+        init(_ tier: Tier, _ positions: [Int], of members: [PoolMember]) {
+            self.tier = tier
+            self.positions = positions
+            weights = positions.map { tier.weight(of: members[$0]) }
+            cycle = weights.reduce(0, +)
+            ramps = positions.contains { members[$0].isRamping } ? positions.map { members[$0].isRamping } : []
+        }
 
         /// Whether the member of an index into the tier is ramping up.
         func isRamping(_ index: Int) -> Bool { !ramps.isEmpty && ramps[index] }
@@ -46,17 +54,11 @@ package struct PoolSnapshot: Sendable {
             self.members = members
             positions = Dictionary(uniqueKeysWithValues: members.indices.map { (members[$0].id, $0) })
             tierOfMember = members.map(Tier.init(of:))
-            var tiers = Tier.allCases.map { TierMembers(tier: $0) }
-            for (position, member) in members.enumerated() {
-                guard let tier = tierOfMember[position] else { continue }
-                tiers[tier.rawValue].positions.append(position)
-                tiers[tier.rawValue].weights.append(tier.weight(of: member))
-                tiers[tier.rawValue].cycle += tier.weight(of: member)
+            let tierOfMember = tierOfMember
+            tiers = Tier.allCases.compactMap { tier in
+                let positions = members.indices.filter { tierOfMember[$0] == tier }
+                return positions.isEmpty ? nil : TierMembers(tier, positions, of: members)
             }
-            for index in tiers.indices where tiers[index].positions.contains(where: { members[$0].isRamping }) {
-                tiers[index].ramps = tiers[index].positions.map { members[$0].isRamping }
-            }
-            self.tiers = tiers.filter { !$0.positions.isEmpty }
         }
     }
 
