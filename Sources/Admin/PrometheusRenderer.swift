@@ -76,11 +76,14 @@ package struct PrometheusRenderer: Sendable {
         }
         return [
             family("ready", .gauge, "Whether a backend of the frontend is usable.") { .flag($0.ready) },
-            family("guarded", .gauge, "Whether a guard holds the pool although probes say otherwise.") {
+            family("guard_active", .gauge, "Whether a guard holds the pool although probes say otherwise.") {
                 .flag($0.guard != nil)
             },
             family("connections_active", .gauge, "Connections of clients that are open.") {
                 .number(Double($0.connections.active))
+            },
+            family("queued_connections", .gauge, "Connections that wait for their turn to be dialled.") {
+                .number(Double($0.connections.queued))
             },
             family("connections_accepted_total", .counter, "Connections of clients that were accepted.") {
                 .count($0.connections.accepted)

@@ -100,16 +100,31 @@ package struct FrontendStatus: Codable, Equatable, Sendable {
         package var dialFailures: UInt64
         /// Connections that ended in a reset, whoever sent it, and those that no backend answered.
         package var reset: UInt64
+        /// Of the active ones, those that wait for their turn because of `balancing.maxConnectionRate`.
+        package var queued: Int
 
         /// All fields at once.
         package init(
-            active: Int = 0, accepted: UInt64 = 0, refused: UInt64 = 0, dialFailures: UInt64 = 0, reset: UInt64 = 0
+            active: Int = 0, accepted: UInt64 = 0, refused: UInt64 = 0, dialFailures: UInt64 = 0, reset: UInt64 = 0,
+            queued: Int = 0
         ) {
             self.active = active
             self.accepted = accepted
             self.refused = refused
             self.dialFailures = dialFailures
             self.reset = reset
+            self.queued = queued
+        }
+
+        /// Reads the JSON. A daemon from before connections could wait does not say how many do.
+        package init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            active = try container.decode(Int.self, forKey: .active)
+            accepted = try container.decode(UInt64.self, forKey: .accepted)
+            refused = try container.decode(UInt64.self, forKey: .refused)
+            dialFailures = try container.decode(UInt64.self, forKey: .dialFailures)
+            reset = try container.decode(UInt64.self, forKey: .reset)
+            queued = try container.decodeIfPresent(Int.self, forKey: .queued) ?? 0
         }
     }
 

@@ -45,6 +45,11 @@ package struct StatusTable: Sendable {
         ]
     }
 
+    /// Who waits, where anybody does.
+    private func queued(_ counts: FrontendStatus.Connections) -> String {
+        counts.queued > 0 ? "  waiting \(counts.queued)" : ""
+    }
+
     private func section(_ frontend: FrontendStatus, now: Timestamp) -> [[Cell]] {
         let counts = frontend.connections
         var lines: [[Cell]] = [
@@ -52,11 +57,15 @@ package struct StatusTable: Sendable {
                 Cell(frontend.name, .bold),
                 Cell("  \(frontend.listen.joined(separator: " "))  \(frontend.algorithm)  "),
                 frontend.ready ? Cell("ready", .green) : Cell("NOT READY", .red),
-                Cell("  active \(counts.active)  accepted \(counts.accepted)  refused \(counts.refused)"),
+                Cell(
+                    "  active \(counts.active)  accepted \(counts.accepted)  refused \(counts.refused)\(queued(counts))"
+                ),
                 Cell("  dial failures \(counts.dialFailures)  reset \(counts.reset)"),
             ]
         ]
-        if let held = frontend.guard { lines.append([Cell("  held: \(held)", .yellow)]) }
+        if let held = frontend.guard {
+            lines.append([Cell(held.hasPrefix("held: ") ? "  \(held)" : "  held: \(held)", .yellow)])
+        }
         guard !frontend.backends.isEmpty else { return lines + [[Cell("  no backends", .yellow)]] }
         var table = Columns([
             "BACKEND", "ADDRESS", "STATE", "FOR", ">WEIGHT", ">ACTIVE", ">TOTAL", ">PROBE", ">CERT", "REASON",

@@ -29,24 +29,38 @@
 /// When most others answer again, the run begins anew: the probe that times out then may come from before. While some other
 /// answers, so that this side works at least in part, such a hold ends after `holdLimit`; while none does, never.
 ///
+/// When etcd has no leader, or got one less than `EtcdUnrest.settleTime` ago, and most backends are red or silent (all that
+/// fail so since shortly before it lost its leader), then none of them is broken. Each stays usable, degraded, or becomes it
+/// again if that had taken it away: what the table says of red and of silence waits for the end of that. It ends when etcd
+/// has had its leader for that time, when most are well again, and, while some other is well, after `holdLimit`: with no
+/// leader for ever and all red for ever there is nowhere better to go, but beside one that serves there is.
+///
+/// A backend whose own etcd member fails is degraded while its probes say up.
+///
 /// `fall` counts bad outcomes of all kinds together; any good one ends the run. What else is heard of a backend (a dial
 /// that failed, a probe connection that ended, a probe that is overdue) never changes its state: it raises a doubt, which
 /// makes the next probes come faster.
 package struct BackendHealth: Sendable {
     /// What the decision needs to know about the other backends of the frontend.
-    package struct Context: Hashable, Sendable {
+    package struct Context: Sendable {
         /// Whether this backend is usable and no other is.
         package var isLastUsable: Bool
         /// Whether any backend is usable, this one included.
         package var anyUsable: Bool
         /// How many of the others are silent at this moment.
         package var others: SharedSilence
+        /// What goes on in etcd that turns apiservers red, and how many of the others are; nil when etcd is well or unknown.
+        package var unrest: (cause: EtcdUnrest, others: SharedFailure)?
 
         /// A context with all its values.
-        package init(isLastUsable: Bool, anyUsable: Bool, others: SharedSilence = .none) {
+        package init(
+            isLastUsable: Bool, anyUsable: Bool, others: SharedSilence = .none,
+            unrest: (cause: EtcdUnrest, others: SharedFailure)? = nil
+        ) {
             self.isLastUsable = isLastUsable
             self.anyUsable = anyUsable
             self.others = others
+            self.unrest = unrest
         }
     }
 
@@ -54,15 +68,17 @@ package struct BackendHealth: Sendable {
     static let degradedShare = 0.25
     /// The part of a probe delay that jitter may take away. It never adds: the time to notice a hang stays bounded.
     static let jitterShare = 0.1
-    /// How long a majority that is silent is held while somebody else answers.
+    /// How long a majority that is silent, or red while etcd is in unrest, is held while somebody else answers.
     static let holdLimit = Duration.seconds(10)
 
     /// The policy; a new one counts from the next outcome on.
     package var policy: HealthPolicy
-    /// The state of now.
-    package private(set) var state = BackendState.unknown
-    /// Why the backend is in that state, in words. It may change while the state stays the same.
-    package private(set) var reason = "not probed yet"
+    /// What the probes say.
+    private var probed = BackendState.unknown
+    /// Why they say so, in words.
+    private var probedReason = "not probed yet"
+    /// What is wrong with the etcd member beside it, in words; nil when nothing is, or nothing is known.
+    private var memberFault: String?
     /// Since when the backend is in that state.
     package private(set) var since: Instant
     /// How often the state has changed.
@@ -74,6 +90,12 @@ package struct BackendHealth: Sendable {
     private var hold: Hold?
     /// When it was usable last, if it is not now.
     private var lastUsable: Instant?
+    /// When it ceased to be usable because it was red or silent, if it has been nothing else since.
+    private var lapsedLikeEtcd: Instant?
+    /// Whether its last outcome was what apiservers show while their etcd cannot write: red, or silence.
+    package private(set) var isFailingLikeEtcd = false
+    /// Whether it was held for etcd's sake for as long as it may be, and has not been well since.
+    private var hasUsedItsHold = false
     /// Outcomes of one kind in a row.
     private var runs = Runs()
     private var hasDoubt = false
@@ -81,39 +103,6 @@ package struct BackendHealth: Sendable {
     private var hasReset = false
     /// The reason without its count, which would make it another reason at every probe.
     private var cause = ""
-
-    /// Why a backend that is silent stays in use.
-    private enum Hold: Hashable, Sendable {
-        /// No other is usable.
-        case last
-        /// Most are silent. Some other answers since that time, if any does.
-        case together(besideAnswersSince: Instant?)
-        /// Most answer again, and this one has not yet: its run begins anew.
-        case over
-    }
-
-    private struct Runs: Hashable, Sendable {
-        /// The server answered, with whatever shows that it serves.
-        var alive = 0
-        /// It was ready, and fast.
-        var fast = 0
-        /// It was ready, but slow.
-        var slow = 0
-        /// It was dead in any way.
-        var bad = 0
-        /// Whether the bad run shows nothing but silence, as a server under load does.
-        var badIsSilence = true
-
-        mutating func endGood() { (alive, fast, slow) = (0, 0, 0) }
-
-        mutating func endBad() { (bad, badIsSilence) = (0, true) }
-
-        mutating func addBad(silence: Bool) {
-            endGood()
-            bad += 1
-            badIsSilence = badIsSilence && silence
-        }
-    }
 
     /// A backend that was never probed.
     ///
@@ -139,25 +128,24 @@ package struct BackendHealth: Sendable {
     ) -> Transition? {
         // The first half of a round ("red, and liveness is being asked") answers no doubt.
         if case .notReady(_, _, .unknown) = outcome {} else { hasDoubt = false }
-        switch outcome {
-        case .ready(let latency):
-            return observeReady(latency: latency, at: instant, context)
-        case .aliveButUnauthorized(let status):
-            return observeUnauthorized(status: status, at: instant, context)
-        case .notReady(let status?, let failedChecks, let liveness):
-            return observeRed(status: status, failedChecks: failedChecks, liveness, at: instant, context)
-        case .notReady(nil, _, .alive):
-            return observeSilentButAlive(at: instant, context)
-        case .notReady(nil, _, _):
-            return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
-        case .untrusted(let reason):
-            // It answered: only what is dead from here on counts for `fall`, and for the reset of the connections kept.
-            runs.endGood()
-            runs.endBad()
-            return enter(.down, "certificate: \(reason)", at: instant)
-        case .failed(let kind, let reason):
-            return observeFailure(kind, reason: reason, at: instant, context)
-        }
+        isFailingLikeEtcd = outcome.isLikeEtcd
+        if !isFailingLikeEtcd { lapsedLikeEtcd = nil }
+        let (shown, former) = (state, probed)
+        let transition = judge(outcome, at: instant, context)
+        if former.isUsable, !probed.isUsable, isFailingLikeEtcd { lapsedLikeEtcd = instant }
+        return show(transition, from: shown, at: instant)
+    }
+
+    /// Takes note of how the etcd member beside the backend is.
+    ///
+    /// - Parameters:
+    ///   - fault: What is wrong with it, in words that name it; nil when it is well or nothing is known of it.
+    ///   - instant: The present; not before that of the last call.
+    /// - Returns: The transition, if the state changes.
+    package mutating func note(memberFault fault: String?, at instant: Instant) -> Transition? {
+        let shown = state
+        memberFault = fault
+        return show(nil, from: shown, at: instant)
     }
 
     /// Takes note that something outside the probes' answers speaks against the backend: a failed dial, a connection reset
@@ -166,24 +154,41 @@ package struct BackendHealth: Sendable {
     /// It changes no state. The caller should probe now.
     package mutating func raiseDoubt() { hasDoubt = true }
 
+    /// The state of now: what the probes say, but degraded where they say up and its etcd member fails.
+    package var state: BackendState { probed == .up && memberFault != nil ? .degraded : probed }
+
+    /// Why the backend is in that state, in words. It may change while the state stays the same.
+    package var reason: String {
+        guard probed == .up, let memberFault else { return probedReason }
+        return memberFault
+    }
+
     /// Whether the next probe should come after `suspectInterval`: the backend does not serve, or the last outcomes have
     /// begun to say something else than its state does.
     package var isSuspect: Bool {
-        switch state {
+        switch probed {
         case .unknown, .draining, .down: true
         case .up: hasDoubt || runs.bad > 0 || runs.slow > 0
-        case .degraded: hasDoubt || runs.bad > 0 || runs.fast > 0
+        case .degraded: hasDoubt || runs.bad > 0 || runs.fast > 0 || isHeld
         }
     }
 
-    /// Whether it is in use although its probes say otherwise: as the last usable one, or because most are silent with it.
+    /// Whether it is in use although its probes say otherwise: as the last usable one, or because most fail with it.
     package var isHeld: Bool { hold != nil && hold != .over }
+
+    /// Whether it is held because etcd is in unrest.
+    package var isHeldForEtcd: Bool { if case .unrest = hold { true } else { false } }
 
     /// Whether its last outcomes were bad and nothing but silence.
     var isSilent: Bool { runs.bad > 0 && runs.badIsSilence }
 
     /// Whether it is usable, or was at `instant` or later.
     func wasUsable(at instant: Instant) -> Bool { state.isUsable || lastUsable.map { $0 >= instant } ?? false }
+
+    /// How far back to look for those that began to fail with etcd.
+    func windowStart(of unrest: EtcdUnrest, at instant: Instant) -> Instant {
+        min(unrest.start, instant) - policy.silenceWindow
+    }
 
     /// How long to wait from the beginning of one probe to that of the next.
     ///
@@ -215,14 +220,51 @@ package struct BackendHealth: Sendable {
 }
 
 extension BackendHealth {
+    /// What an outcome makes of the state that the probes tell.
+    private mutating func judge(_ outcome: ProbeOutcome, at instant: Instant, _ context: Context) -> Transition? {
+        switch outcome {
+        case .ready(let latency):
+            return observeReady(latency: latency, at: instant, context)
+        case .aliveButUnauthorized(let status):
+            return observeUnauthorized(status: status, at: instant, context)
+        case .notReady(let status?, let failedChecks, let liveness):
+            return observeRed(status: status, failedChecks: failedChecks, liveness, at: instant, context)
+        case .notReady(nil, _, .alive):
+            return observeSilentButAlive(at: instant, context)
+        case .notReady(nil, _, _):
+            return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
+        case .untrusted(let reason):
+            // It answered: only what is dead from here on counts for `fall`, and for the reset of the connections kept.
+            runs.endGood()
+            runs.endBad()
+            return enter(.down, "certificate: \(reason)", at: instant)
+        case .failed(let kind, let reason):
+            return observeFailure(kind, reason: reason, at: instant, context)
+        }
+    }
+
+    /// The transition as it is seen from outside: a member's fault hides some of what the probes tell, and adds its own.
+    private mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition?
+    {
+        let existingConnections = transition?.existingConnections ?? .keep
+        guard state != shown || existingConnections == .reset else { return nil }
+        if state != shown {
+            since = instant
+            transitions += 1
+        }
+        return Transition(
+            from: shown, to: state, reason: reason, at: instant, existingConnections: existingConnections)
+    }
+
     private mutating func observeReady(latency: Duration, at instant: Instant, _ context: Context) -> Transition? {
         let isSlow = latency > policy.slowThreshold
+        hasUsedItsHold = false
         runs.endBad()
         runs.alive += 1
         runs.fast = isSlow ? 0 : runs.fast + 1
         runs.slow = isSlow ? runs.slow + 1 : 0
         let slowReason = "slow: ready only after \(latency.inMilliseconds)"
-        switch state {
+        switch probed {
         case .unknown:
             return enter(.up, "ready at the first probe that succeeded", at: instant)
         case .up:
@@ -244,11 +286,12 @@ extension BackendHealth {
     }
 
     private mutating func observeUnauthorized(status: Int, at instant: Instant, _ context: Context) -> Transition? {
+        hasUsedItsHold = false
         runs.endBad()
         runs.alive += 1
         (runs.fast, runs.slow) = (0, 0)
         let words = "alive, but it tells its readiness only to known clients (HTTP \(status))"
-        switch state {
+        switch probed {
         case .unknown, .up, .degraded:
             return enter(.degraded, words, at: instant)
         case .draining, .down:
@@ -268,11 +311,17 @@ extension BackendHealth {
     ) -> Transition? {
         let checks = failedChecks.isEmpty ? "" : ": \(failedChecks.joined(separator: ", "))"
         let words = "not ready (HTTP \(status)\(checks))"
+        if let hold = nextHoldForEtcd(at: instant, context) {
+            runs.endGood()
+            return enter(hold, words, at: instant, context)
+        }
+        // What it showed while it was held counts for nothing.
+        if isHeldForEtcd { runs.endBad() }
         switch liveness {
         case .unknown:
             // Liveness is being asked. No new connections meanwhile; what becomes of the old ones can wait for it.
             runs.endGood()
-            return state == .down ? nil : enter(.draining, words, at: instant)
+            return probed == .down ? nil : enter(.draining, words, at: instant)
         case .alive:
             runs.endGood()
             runs.endBad()
@@ -282,15 +331,16 @@ extension BackendHealth {
             if runs.bad >= policy.fall, isAnotherUsable(context) {
                 return enter(.down, "\(words) and not live", times: runs.bad, .reset, at: instant)
             }
-            return state == .down ? nil : enter(.draining, "\(words) and not live", at: instant)
+            return probed == .down ? nil : enter(.draining, "\(words) and not live", at: instant)
         }
     }
 
     private mutating func observeSilentButAlive(at instant: Instant, _ context: Context) -> Transition? {
         runs.addBad(silence: true)
         let words = "live, but no answer about its readiness in time"
-        if state == .down { return enter(.draining, words, at: instant) }
-        guard runs.bad >= policy.fall else { return nil }
+        if probed == .down { return enter(.draining, words, at: instant) }
+        guard runs.bad >= policy.fall || isHeldForEtcd else { return nil }
+        if let hold = nextHoldForEtcd(at: instant, context) { return enter(hold, words, at: instant, context) }
         if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         return enter(.draining, words, times: runs.bad, at: instant)
     }
@@ -299,23 +349,43 @@ extension BackendHealth {
         _ kind: ProbeFailure, reason words: String, at instant: Instant, _ context: Context
     ) -> Transition? {
         runs.addBad(silence: kind == .timedOut)
-        guard runs.bad >= policy.fall else { return nil }
+        guard runs.bad >= policy.fall || (kind == .timedOut && isHeldForEtcd) else { return nil }
+        if kind == .timedOut, let hold = nextHoldForEtcd(at: instant, context) {
+            return enter(hold, words, at: instant, context)
+        }
         if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         return enter(.down, words, times: runs.bad, .reset, at: instant)
     }
 
     /// What keeps the backend in use after `fall` bad outcomes, if anything does.
     private func nextHold(at instant: Instant, _ context: Context) -> Hold? {
-        guard runs.badIsSilence, state.isUsable else { return nil }
+        guard probed.isUsable else { return nil }
+        guard runs.badIsSilence else { return isHeldForEtcd && runs.lastIsSilence && !hasUsedItsHold ? .over : nil }
         if context.isLastUsable { return .last }
-        guard case .together(let answersSince) = hold else {
+        switch hold {
+        case nil, .last, .over:
             guard context.others.isMajorityWithOneMore else { return nil }
             return .together(besideAnswersSince: context.others.answer ? instant : nil)
+        case .together, .unrest:
+            guard context.others.isMajorityWithOneMore else { return .over }
+            guard context.others.answer else { return .together(besideAnswersSince: nil) }
+            let since = hold?.besideAnswersSince ?? instant
+            return instant - since < Self.holdLimit ? .together(besideAnswersSince: since) : nil
         }
-        guard context.others.isMajorityWithOneMore else { return .over }
-        guard context.others.answer else { return .together(besideAnswersSince: nil) }
-        let since = answersSince ?? instant
-        return instant - since < Self.holdLimit ? .together(besideAnswersSince: since) : nil
+    }
+
+    /// What keeps the backend in use, or brings it back, after an outcome that etcd's unrest explains.
+    private mutating func nextHoldForEtcd(at instant: Instant, _ context: Context) -> Hold? {
+        guard let unrest = context.unrest, !hasUsedItsHold, unrest.others.isMajorityWithOneMore else { return nil }
+        let windowStart = windowStart(of: unrest.cause, at: instant)
+        guard probed.isUsable || lapsedLikeEtcd.map({ $0 >= windowStart }) ?? false else { return nil }
+        guard unrest.others.answer else { return .unrest(besideAnswersSince: nil) }
+        let since = hold?.besideAnswersSince ?? instant
+        guard instant - since < Self.holdLimit else {
+            hasUsedItsHold = true
+            return nil
+        }
+        return .unrest(besideAnswersSince: since)
     }
 
     /// Stays in use, as degraded.
@@ -330,6 +400,10 @@ extension BackendHealth {
             let (silent, all) = (context.others.silent + 1, context.others.usable + 1)
             let why = "\(silent) of \(all) backends time out together, which looks like a fault on this side"
             return enter(.degraded, "held: \(why): \(words)", at: instant)
+        case .unrest:
+            guard let (cause, others) = context.unrest else { return nil }
+            let why = "\(cause.words), and \(others.failing + 1) of \(others.usable + 1) backends fail together"
+            return enter(.degraded, "held: \(why): \(words)", isHeld: true, at: instant)
         case .over:
             runs.bad = 1
             return enter(.degraded, "most others answer again, and this one not yet: \(words)", at: instant)
@@ -337,37 +411,33 @@ extension BackendHealth {
     }
 
     private func isAnotherUsable(_ context: Context) -> Bool {
-        state.isUsable ? !context.isLastUsable : context.anyUsable
+        probed.isUsable ? !context.isLastUsable : context.anyUsable
     }
 
     /// Goes to a state for a reason. When it is there already only the reason changes.
     private mutating func enter(
         _ next: BackendState, _ cause: String, times count: Int = 1,
-        _ existingConnections: Transition.ExistingConnections = .keep, at instant: Instant
+        _ existingConnections: Transition.ExistingConnections = .keep, isHeld: Bool = false, at instant: Instant
     ) -> Transition? {
         hold = nil
-        if next == state, cause == self.cause { return nil }
+        if next == probed, cause == self.cause { return nil }
         self.cause = cause
-        reason = count == 1 ? cause : "\(cause), \(times(count))"
-        let previous = state
+        probedReason = count == 1 ? cause : "\(cause), \(times(count))"
+        let previous = probed
         // Down with its connections kept, for its certificate say, and now found to be dead as well.
         let resetsLate = next == .down && existingConnections == .reset && !hasReset
-        if next != .down || state != .down { hasReset = false }
+        if next != .down || probed != .down { hasReset = false }
         if next == .down, existingConnections == .reset { hasReset = true }
-        guard next != state || resetsLate else { return nil }
+        guard next != probed || resetsLate else { return nil }
         if !next.isUsable {
             ramp = nil
-        } else if !previous.isUsable, previous != .unknown || !isPresentAtStart {
+        } else if !previous.isUsable, !isHeld, previous != .unknown || !isPresentAtStart {
             ramp = SlowStart(start: instant, duration: policy.slowStart)
         }
         if previous.isUsable, !next.isUsable { lastUsable = instant }
-        if next != previous {
-            state = next
-            since = instant
-            transitions += 1
-        }
+        probed = next
         return Transition(
-            from: previous, to: next, reason: reason, at: instant, existingConnections: existingConnections)
+            from: previous, to: next, reason: probedReason, at: instant, existingConnections: existingConnections)
     }
 
     private func times(_ count: Int) -> String {

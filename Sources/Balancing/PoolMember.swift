@@ -37,13 +37,15 @@ package struct PoolMember: Hashable, Sendable {
     package var weight: Int
     /// The weight of the moment, after slow start and degradation. 0: none.
     package var effectiveWeight: Int
+    /// Whether that weight still grows because the backend has just come back: then it is also the most it may get.
+    package var isRamping: Bool
     /// A well-mixed hash of what the backend is called. The same after a restart, so clients find their backend again.
     package var hashKey: UInt64
 
     /// A member with all its values.
     package init(
         id: BackendID, name: String, state: BackendState, administrative: AdministrativeState = .enabled,
-        weight: Int, effectiveWeight: Int, hashKey: UInt64
+        weight: Int, effectiveWeight: Int, isRamping: Bool = false, hashKey: UInt64
     ) {
         self.id = id
         self.name = name
@@ -51,6 +53,7 @@ package struct PoolMember: Hashable, Sendable {
         self.administrative = administrative
         self.weight = weight
         self.effectiveWeight = effectiveWeight
+        self.isRamping = isRamping
         self.hashKey = hashKey
     }
 

@@ -17,15 +17,28 @@ package struct PoolSnapshot: Sendable {
         case usable, unknown, parked, draining, down, leftover
     }
 
-    /// The members of one tier, in the snapshot's order.
-    struct TierMembers: Sendable {
+    /// The members of one tier, in the snapshot's order. A class, so that a pick that walks the tiers counts one reference.
+    final class TierMembers: Sendable {
         let tier: Tier
         /// Indices into the snapshot's members.
-        var positions: [Int] = []
+        let positions: [Int]
         /// The weight of each, at least 1.
-        var weights: [Int] = []
+        let weights: [Int]
         /// The sum of the weights.
-        var cycle = 0
+        let cycle: Int
+        /// Whether each is ramping up; empty when none is.
+        private let ramps: [Bool]
+
+        init(_ tier: Tier, _ positions: [Int], of members: [PoolMember]) {
+            self.tier = tier
+            self.positions = positions
+            weights = positions.map { tier.weight(of: members[$0]) }
+            cycle = weights.reduce(0, +)
+            ramps = positions.contains { members[$0].isRamping } ? positions.map { members[$0].isRamping } : []
+        }
+
+        /// Whether the member of an index into the tier is ramping up.
+        func isRamping(_ index: Int) -> Bool { !ramps.isEmpty && ramps[index] }
     }
 
     /// What every copy of a snapshot shares. Its identity tells a selector whether the snapshot has changed.
@@ -41,14 +54,11 @@ package struct PoolSnapshot: Sendable {
             self.members = members
             positions = Dictionary(uniqueKeysWithValues: members.indices.map { (members[$0].id, $0) })
             tierOfMember = members.map(Tier.init(of:))
-            var tiers = Tier.allCases.map { TierMembers(tier: $0) }
-            for (position, member) in members.enumerated() {
-                guard let tier = tierOfMember[position] else { continue }
-                tiers[tier.rawValue].positions.append(position)
-                tiers[tier.rawValue].weights.append(tier.weight(of: member))
-                tiers[tier.rawValue].cycle += tier.weight(of: member)
+            let tierOfMember = tierOfMember
+            tiers = Tier.allCases.compactMap { tier in
+                let positions = members.indices.filter { tierOfMember[$0] == tier }
+                return positions.isEmpty ? nil : TierMembers(tier, positions, of: members)
             }
-            self.tiers = tiers.filter { !$0.positions.isEmpty }
         }
     }
 
@@ -71,6 +81,28 @@ package struct PoolSnapshot: Sendable {
     package func member(_ id: BackendID) -> PoolMember? {
         storage.positions[id].map { storage.members[$0] }
     }
+
+    /// Calls `body` with each member that the next pick would choose among: those of the best tier that has somebody who was
+    /// not tried, without those who were.
+    ///
+    /// - Returns: Whether there was any.
+    package func forEachCandidate(excluding tried: [BackendID], _ body: (PoolMember) -> Void) -> Bool {
+        for tier in storage.tiers {
+            var isAny = false
+            for position in tier.positions where !tried.contains(storage.members[position].id) {
+                isAny = true
+                body(storage.members[position])
+            }
+            if isAny { return true }
+        }
+        return false
+    }
+
+    /// Whether nothing is left but backends that are not known to serve, or nothing at all.
+    package var isLastResort: Bool { storage.tiers.first.map { $0.tier == .down || $0.tier == .leftover } ?? true }
+
+    /// How many members are in the best tier.
+    package var bestTierCount: Int { storage.tiers.first?.positions.count ?? 0 }
 
     /// Whether a new connection can go to a backend that is known to serve.
     package var hasUsable: Bool { storage.tiers.first?.tier == .usable }

@@ -16,6 +16,16 @@ package enum ProbeOutcome: Hashable, Sendable {
     case failed(ProbeFailure, reason: String)
 }
 
+extension ProbeOutcome {
+    /// Whether it is what an apiserver shows while its etcd cannot write, whatever its own health: red, or silence.
+    var isLikeEtcd: Bool {
+        switch self {
+        case .notReady, .failed(.timedOut, _): true
+        case .ready, .aliveButUnauthorized, .untrusted, .failed: false
+        }
+    }
+}
+
 /// What the liveness path of a backend said.
 package enum Liveness: String, Sendable, CaseIterable {
     /// The process works; it is only not ready.

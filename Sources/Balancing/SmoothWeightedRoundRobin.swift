@@ -38,6 +38,11 @@ struct SmoothWeightedRoundRobin: Sendable {
         return best
     }
 
+    /// Whether the member would be owed a pick after the next credit: it has had no more of them than its weight gives it.
+    func isOwed(_ index: Int, of tier: PoolSnapshot.TierMembers) -> Bool {
+        credits[tier.positions[index]] + tier.weights[index] > 0
+    }
+
     /// Moves the credits to a new snapshot's positions.
     ///
     /// A member that stays in its tier keeps its credit, one that enters a tier begins with none. Credit earned among

@@ -8,7 +8,8 @@ import SystemIO
 //   free        a client was accepted within the limits                       dialing
 //   dialing     a backend sent its first byte, or the client sent bytes       relaying
 //               that must not be sent twice and a backend has connected
-//   dialing     no backend answers, the client went away or said nothing      free (client reset)
+//   dialing     no backend answers, the client went away or said nothing,     free (client reset)
+//               or its turn to be dialled does not come (`RelayLoop+Queue`)
 //   relaying    one side ended its stream; the end was carried across         halfClosed
 //   relaying    an error on a side, or its backend was declared dead          free (both reset)
 //   halfClosed  the other side ended too and everything is flushed            free (both closed; reset when isBroken)

@@ -44,6 +44,12 @@ final class Dial {
     var giveUpAt = UInt64.max
     /// When the client is reset unless some backend has answered.
     var answerBy = UInt64.max
+    /// Where it stands in the queue of those who wait for a backend's next place (`RelayLoop+Queue`), or -1.
+    var queueEntry: Int32 = -1
+    /// When it began to wait there.
+    var queuedAt: UInt64 = 0
+    /// It was to wait, and too many do.
+    var isTurnedAway = false
     /// All backends were tried.
     var isExhausted = false
     /// Nothing is known to serve: everything is tried at once, with short bounds.
@@ -65,6 +71,9 @@ final class Dial {
 
     /// Whether the bytes so far are a whole ClientHello, which has no effect before it is answered.
     var mayBeSentTwice: Bool { if case .replayable = hello { true } else { false } }
+
+    /// Whether it waits for its turn to dial.
+    var isQueued: Bool { queueEntry >= 0 }
 
     /// The position of the attempt that gets bytes which must not be sent twice: the one that has had some of them, or
     /// the first that has connected.
@@ -94,6 +103,7 @@ final class Dial {
         nextAttemptAt = .max
         giveUpAt = .max
         answerBy = .max
+        isTurnedAway = false
         isExhausted = false
         isLastResort = false
         firstRecipient = nil

@@ -17,6 +17,9 @@ package struct FrontendOptions: Sendable, Equatable {
     package var maxConnections: Int?
     /// The most connections at once from one source host; nil: no limit.
     package var maxConnectionsPerSource: Int?
+    /// The most new connections a second to one backend, over all workers, at least 1; nil: no limit. Clients beyond it wait
+    /// for their turn, within `connect.timeout`.
+    package var maxConnectionRate: Int?
 
     /// How backends are dialled.
     package struct Connect: Sendable, Equatable {
@@ -84,7 +87,7 @@ package struct FrontendOptions: Sendable, Equatable {
     package init(
         name: String, listen: [SocketAddress], algorithm: Algorithm = .leastConnections, connect: Connect = Connect(),
         connection: ConnectionOptions = ConnectionOptions(), maxConnections: Int? = nil,
-        maxConnectionsPerSource: Int? = nil
+        maxConnectionsPerSource: Int? = nil, maxConnectionRate: Int? = nil
     ) {
         self.name = name
         self.listen = listen
@@ -93,5 +96,6 @@ package struct FrontendOptions: Sendable, Equatable {
         self.connection = connection
         self.maxConnections = maxConnections
         self.maxConnectionsPerSource = maxConnectionsPerSource
+        self.maxConnectionRate = maxConnectionRate
     }
 }

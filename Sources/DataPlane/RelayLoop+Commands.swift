@@ -41,6 +41,7 @@ extension RelayLoop {
         }
         if options.maxConnectionsPerSource != nil { countSources(of: index, frontend.pointee.shared) }
         frontend.pointee.options = options
+        changeRate(index, to: options.maxConnectionRate.map(ConnectionRate.init(perSecond:)))
         frontend.pointee.stagger = nanoseconds(options.connect.stagger)
         frontend.pointee.firstByte = nanoseconds(options.connect.firstByte)
         frontend.pointee.connectTimeout = nanoseconds(options.connect.timeout)
@@ -124,6 +125,8 @@ extension RelayLoop {
             backend.pointee.isListed = false
             if backend.pointee.connectionCount == 0 { forgetBackend(known) }
         }
+        // Others may be there for those who wait, or nobody any more.
+        if !frontend.pointee.queue.isEmpty { queueWakesAt = min(queueWakesAt, now) }
     }
 
     /// Takes up a known backend as it is published now. Its counters are new ones when it was in no pool and without

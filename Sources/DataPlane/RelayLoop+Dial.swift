@@ -7,6 +7,7 @@ import SystemIO
 //   time  0        the first choice is dialled; the client's bytes wait in its socket
 //         at once  nothing is known to serve: all are dialled, and the first to answer wins
 //         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
+//         later    no backend may be dialled now for its rate's sake: `RelayLoop+Queue`
 //         stagger  not connected: the next choice is dialled too; the first to connect wins
 //         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
 //         timeout  nothing has connected: the client is reset
@@ -45,19 +46,28 @@ extension RelayLoop {
         settle(slot)
     }
 
-    /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once.
-    private mutating func dialNext(_ slot: Int) {
+    /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once. Where a rate is set and
+    /// no backend may be dialled now, the connection waits for its turn.
+    ///
+    /// - Parameter isItsTurn: Whether it was at the head of those who wait.
+    mutating func dialNext(_ slot: Int, isItsTurn: Bool = false) {
         let connection = table[slot]
         let dial = dials[Int(connection.pointee.dial)]
         dial.nextAttemptAt = .max
         var start: AttemptStart
         repeat {
             guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
-            guard Int(dial.nextRole) <= EventToken.attemptLimit, let index = pickBackend(slot, dial) else {
+            switch pickBackend(slot, dial, isItsTurn: isItsTurn) {
+            case .backend(let index):
+                endWait(slot, dial)
+                start = attempt(slot, dial, index)
+            case .wait:
+                return joinQueue(slot, dial)
+            case .none:
+                leaveQueue(slot, dial)
                 dial.isExhausted = true
                 return
             }
-            start = attempt(slot, dial, index)
         } while start == .failed || (start == .underWay && dial.isLastResort)
     }
 
@@ -71,26 +81,43 @@ extension RelayLoop {
         case postponed
     }
 
-    /// The next choice that has not been tried; nil when there is none.
-    private mutating func pickBackend(_ slot: Int, _ dial: Dial) -> Int32? {
+    /// The next choice that has not been tried.
+    private mutating func pickBackend(_ slot: Int, _ dial: Dial, isItsTurn: Bool) -> Choice {
         let connection = table[slot]
-        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return nil }
+        guard Int(dial.nextRole) <= EventToken.attemptLimit,
+            let frontend = frontends[Int(connection.pointee.frontend)]
+        else { return .none }
+        let rate = frontend.pointee.rate
         while true {
+            if let rate {
+                guard findPlaces(dial, frontend, rate, isItsTurn: isItsTurn) else { return .wait }
+                excluded.removeAll(keepingCapacity: true)
+                excluded += dial.tried
+                excluded += passedOver
+            }
             let member = frontend.pointee.selector.pick(
-                from: frontend.pointee.pool.snapshot, excluding: dial.tried, sourceHash: connection.pointee.sourceHash,
+                from: frontend.pointee.pool.snapshot, excluding: rate == nil ? dial.tried : excluded,
+                sourceHash: connection.pointee.sourceHash,
                 activeConnections: { position in
                     guard let backend = backends[Int(frontend.pointee.memberBackends[position])] else { return 0 }
                     return backend.pointee.endpoint.statistics.active.load(ordering: .relaxed)
                 })
-            guard let member else { return nil }
+            guard let member else { return .none }
+            let index = backendIndices[member.id.rawValue]
+            if let rate, let index, !takePlace(index, rate, isItsTurn: isItsTurn) { continue }
             if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
-                dial.isLastResort = true
-                dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
-                dial.answerBy = min(dial.answerBy, now + frontend.pointee.firstByte)
+                noteLastResort(dial, frontend)
             }
             dial.tried.append(member.id)
-            if let index = backendIndices[member.id.rawValue] { return index }
+            if let index { return .backend(index) }
         }
+    }
+
+    /// Nothing is known to serve: the search is short.
+    func noteLastResort(_ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>) {
+        dial.isLastResort = true
+        dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
+        dial.answerBy = min(dial.answerBy, now + frontend.pointee.firstByte)
     }
 
     /// Begins a connect to the backend that was picked last.
@@ -131,7 +158,7 @@ extension RelayLoop {
         backends[Int(index)]?.pointee.connectionCount += 1
         backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.attempts.append(attempt)
-        if attempt.isConnected { _ = connected(dial, dial.attempts.count - 1) }
+        if attempt.isConnected { _ = connected(slot, dial, dial.attempts.count - 1) }
         return .underWay
     }
 
@@ -180,7 +207,7 @@ extension RelayLoop {
             }
             // An edge of the registration itself, before the connect has ended.
             guard events.hasAny(of: .writable) else { return }
-            position = connected(dial, position)
+            position = connected(slot, dial, position)
         }
         if events.hasAny(of: .writable) { dial.attempts[position].isWritable = true }
         guard events.hasAny(of: .readable | .peerClosed | .hangUp | .error) else {
@@ -201,7 +228,7 @@ extension RelayLoop {
     /// the one that serves. All go on, within their bound for connecting, and the first to answer wins.
     ///
     /// - Returns: The attempt's new position.
-    private mutating func connected(_ dial: Dial, _ position: Int) -> Int {
+    private mutating func connected(_ slot: Int, _ dial: Dial, _ position: Int) -> Int {
         dial.attempts[position].isConnected = true
         let attempt = dial.attempts[position]
         let duration = now - attempt.startedAt
@@ -212,6 +239,8 @@ extension RelayLoop {
         dial.nextAttemptAt = .max
         if dial.isLastResort { return position }
         dial.giveUpAt = .max
+        // It waited for a second backend because this one took its time.
+        leaveQueue(slot, dial)
         var position = position
         for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
             if let id = backends[Int(dial.attempts[other].backend)]?.pointee.endpoint.id {
@@ -281,6 +310,7 @@ extension RelayLoop {
         let position = table[slot].pointee.dial
         guard position >= 0 else { return }
         let dial = dials[Int(position)]
+        leaveQueue(slot, dial)
         while !dial.attempts.isEmpty { closeAttempt(dial, dial.attempts.count - 1) }
         dial.recycle(keepsFlight: vacantDials.count < Self.dialsInReserve)
         vacantDials.append(position)
@@ -295,11 +325,15 @@ extension RelayLoop {
         guard connection.pointee.state == .dialing else { return }
         let dial = dials[Int(connection.pointee.dial)]
         if dial.attempts.isEmpty, dial.isExhausted { return abandon(slot, .unanswered) }
+        if dial.attempts.isEmpty, dial.isTurnedAway { return abandon(slot, .refusedByQueue) }
         timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, dial.answerBy))
     }
 
     mutating func dialTimerFired(_ slot: Int) {
         let dial = dials[Int(table[slot].pointee.dial)]
+        if dial.isQueued, dial.attempts.isEmpty, now >= min(dial.giveUpAt, dial.answerBy) {
+            return abandon(slot, .queueTimeouts)
+        }
         if now >= dial.answerBy {
             // Before a backend has connected the client's bytes are not read: it may have said all that it should.
             let clientWasSilent = dial.hello == .incomplete && dial.attempts.contains(where: \.isConnected)

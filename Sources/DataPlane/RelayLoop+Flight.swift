@@ -87,6 +87,12 @@ extension RelayLoop {
                 return false
             }
         }
+        // One that waits for its turn is not bound to anything yet: with a hello sent and its stream ended it can finish no
+        // handshake, so it has gone away.
+        if dial.isQueued, dial.attempts.isEmpty, connection.pointee.sides[0].peerClosed, dial.mayBeSentTwice {
+            abandon(slot, .clientClosedEarly)
+            return false
+        }
         // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone.
         if connection.pointee.sides[0].peerClosed, Socket.pendingError(connection.pointee.sides[0].descriptor) != nil {
             abandon(slot, .clientClosedEarly)

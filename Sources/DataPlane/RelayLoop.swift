@@ -42,6 +42,10 @@ struct RelayLoop: ~Copyable {
         /// By position in the pool's snapshot: the index into the worker's backends, or -1.
         var memberBackends: [Int32] = []
         var selector: Selector
+        /// The limit on new connections a second and backend; nil: none, and nobody waits.
+        var rate: ConnectionRate?
+        /// Those who wait for a place.
+        var queue = FairQueue()
         var connectionCount = 0
         var isClosed = false
         // The options' times in nanoseconds, computed once.
@@ -76,6 +80,8 @@ struct RelayLoop: ~Copyable {
         var isListed = true
         /// When this worker last told the control plane of a failure, so that a flood of them is one message.
         var lastEvidenceAt: UInt64 = 0
+        /// When the place that was taken in advance for those who wait is due; `.max`: none was.
+        var placeAt = UInt64.max
     }
 
     let index: Int
@@ -98,6 +104,12 @@ struct RelayLoop: ~Copyable {
     var runQueue = RunQueue(capacity: 256)
     /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
     var acceptResumesAt: UInt64 = 0
+    /// When the first place is due that somebody waits for; `.max`: nobody waits.
+    var queueWakesAt = UInt64.max
+    /// The candidates of a pick that have no place now.
+    var passedOver: [BackendID] = []
+    /// Those that a pick leaves out: the ones tried and the ones passed over.
+    var excluded: [BackendID] = []
     /// The time of this turn, in monotonic nanoseconds.
     var now: UInt64
     var isStopping = false
@@ -138,6 +150,7 @@ struct RelayLoop: ~Copyable {
             timers.advance(to: now)
             while let slot = timers.nextFired() { timerFired(slot) }
             if acceptResumesAt != 0, acceptResumesAt <= now { resumeAccepting() }
+            if queueWakesAt <= now { admitWaiting() }
             if let token = runQueue.next() { resume(EventToken(rawValue: token)) }
         }
     }
@@ -145,9 +158,10 @@ struct RelayLoop: ~Copyable {
     private func waitMilliseconds() -> Int32 {
         if !runQueue.isEmpty { return 0 }
         let timer = timers.timeoutMilliseconds(now: now)
-        guard acceptResumesAt != 0 else { return timer }
-        let resume = acceptResumesAt <= now ? 0 : Int32((acceptResumesAt - now + 999_999) / 1_000_000)
-        return timer < 0 ? resume : min(timer, resume)
+        let wake = min(acceptResumesAt == 0 ? .max : acceptResumesAt, queueWakesAt)
+        guard wake < .max else { return timer }
+        let wait = wake <= now ? 0 : Int32(clamping: (wake - now + 999_999) / 1_000_000)
+        return timer < 0 ? wait : min(timer, wait)
     }
 
     @inline(__always)

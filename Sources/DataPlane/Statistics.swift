@@ -27,6 +27,11 @@ enum FrontendCounter: Int, CaseIterable {
     case dialFailures
     case resets
     case replays
+    case refusedByQueue
+    case queueTimeouts
+    case queueNanoseconds
+    /// The first of the histogram's buckets; the rest follow.
+    case queueBuckets
 }
 
 /// A row of counters a worker: written by that worker alone with plain relaxed stores, read by anyone.
@@ -80,6 +85,8 @@ final class CounterRows: Sendable {
 final class BackendStatistics: Sendable {
     /// Dials under way and connections bound to the backend, over all workers: what least connections goes by.
     let active = Atomic<Int>(0)
+    /// When its next place is due, for `ConnectionRate`; untouched while there is no limit.
+    let gate = Atomic<UInt64>(0)
     let rows: CounterRows
 
     /// Upper bounds, in nanoseconds, of the connect histogram's buckets; one more bucket takes what is above them all.
@@ -124,13 +131,28 @@ final class FrontendShared: Sendable {
     let name: String
     /// Open connections, over all workers.
     let active = Atomic<Int>(0)
+    /// Connections that wait for their turn to be dialled, over all workers.
+    let queued = Atomic<Int>(0)
     let rows: CounterRows
     /// Open connections by source host; used only while a limit a source is set.
     let sources = Locked<[UInt64: Int]>([:])
 
     init(name: String, workers: Int) {
         self.name = name
-        rows = CounterRows(counters: FrontendCounter.allCases.count, workers: workers)
+        rows = CounterRows(
+            counters: FrontendCounter.queueBuckets.rawValue + Self.queueBounds.count + 1, workers: workers)
+    }
+
+    /// Upper bounds, in nanoseconds, of the buckets of the time in the queue; one more bucket takes what is above them all.
+    static let queueBounds: [UInt64] = [
+        5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000, 250_000_000, 500_000_000, 1_000_000_000,
+        2_500_000_000, 5_000_000_000, 10_000_000_000,
+    ]
+
+    /// The index of the bucket that a time in the queue falls into.
+    static func queueBucket(nanoseconds: UInt64) -> Int {
+        FrontendCounter.queueBuckets.rawValue
+            + (queueBounds.firstIndex { nanoseconds <= $0 } ?? queueBounds.count)
     }
 }
 
@@ -160,9 +182,23 @@ package struct FrontendCounters: Sendable, Equatable {
     package var resets: UInt64 = 0
     /// Connections whose first bytes were sent to more than one backend.
     package var replays: UInt64 = 0
+    /// Connections that wait for their turn to be dialled.
+    package var queued = 0
+    /// Reset because too many waited for that.
+    package var refusedByQueue: UInt64 = 0
+    /// Reset because their turn did not come within `connect.timeout`.
+    package var queueTimeouts: UInt64 = 0
+    /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
+    /// ended in a dial are counted, and only those who had to wait.
+    package var queueCounts: [UInt64] = []
+    /// The sum of those waits, in seconds.
+    package var queueSeconds: Double = 0
+
+    /// Upper bounds of the buckets of the time in the queue, in seconds.
+    package static var queueBoundsSeconds: [Double] { FrontendShared.queueBounds.map { Double($0) / 1e9 } }
 
     /// Connections refused for any limit.
-    package var refused: UInt64 { refusedByLimit + refusedBySource }
+    package var refused: UInt64 { refusedByLimit + refusedBySource + refusedByQueue }
 
     init(_ shared: FrontendShared) {
         func sum(_ counter: FrontendCounter) -> UInt64 { shared.rows.sum(counter.rawValue) }
@@ -178,6 +214,13 @@ package struct FrontendCounters: Sendable, Equatable {
         dialFailures = sum(.dialFailures)
         resets = sum(.resets)
         replays = sum(.replays)
+        queued = shared.queued.load(ordering: .relaxed)
+        refusedByQueue = sum(.refusedByQueue)
+        queueTimeouts = sum(.queueTimeouts)
+        queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
+        queueCounts = (0...FrontendShared.queueBounds.count).map {
+            shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)
+        }
     }
 }
 

@@ -93,7 +93,8 @@ extension Daemon: AdminSource {
             connections: FrontendStatus.Connections(
                 active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
                 dialFailures: counters?.dialFailures ?? 0,
-                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0)),
+                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0) + (counters?.queueTimeouts ?? 0),
+                queued: counters?.queued ?? 0),
             backends: backends)
     }
 
@@ -124,8 +125,12 @@ extension Daemon: AdminSource {
 extension Daemon {
     func metrics() async -> MetricsInput {
         var details: [MetricsInput.BackendDetail] = []
+        var activations: [MetricFamily.Sample] = []
         for controller in controllers {
-            for backend in await controller.status().backends {
+            let health = await controller.status()
+            activations.append(
+                MetricFamily.Sample([MetricFamily.Label("frontend", controller.name)], .count(health.guardActivations)))
+            for backend in health.backends {
                 let counters = dataPlane.counters(ofBackend: backend.id)
                 details.append(
                     MetricsInput.BackendDetail(
@@ -141,7 +146,10 @@ extension Daemon {
                         transitions: backend.transitions))
             }
         }
-        return MetricsInput(status: await status(), backends: details, extra: relayFamilies())
+        let guards = MetricFamily(
+            "fairlead_frontend_guard_activations_total", .counter,
+            help: "Times that a guard began to hold backends although their probes fail.", samples: activations)
+        return MetricsInput(status: await status(), backends: details, extra: [guards] + relayFamilies())
     }
 
     /// Counters that the status does not have.
@@ -169,6 +177,23 @@ extension Daemon {
                 "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
                 \.notReplayable),
             family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
+            family(
+                "queue_refused_total", "Connections reset because too many waited for their turn to be dialled.",
+                \.refusedByQueue),
+            family(
+                "queue_timeouts_total", "Connections reset because their turn to be dialled did not come in time.",
+                \.queueTimeouts),
+            MetricFamily(
+                "fairlead_frontend_queue_wait_seconds", .histogram,
+                help: "Time that connections waited for their turn to be dialled.",
+                samples: frontends.map { frontend in
+                    MetricFamily.Sample(
+                        [MetricFamily.Label("frontend", frontend.name)],
+                        .histogram(
+                            Histogram(
+                                upperBounds: FrontendCounters.queueBoundsSeconds,
+                                counts: frontend.counters.queueCounts, sum: frontend.counters.queueSeconds)))
+                }),
         ]
     }
 }

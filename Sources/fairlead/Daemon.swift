@@ -109,9 +109,6 @@ actor Daemon {
         if configuration.leases != nil { fields.append("leases") }
         if configuration.logging.connections { fields.append("logging.connections") }
         if configuration.frontends.contains(where: { $0.discovery != nil }) { fields.append("frontends[].discovery") }
-        if configuration.frontends.contains(where: { $0.balancing.maxConnectionRate > 0 }) {
-            fields.append("frontends[].balancing.maxConnectionRate")
-        }
         guard !fields.isEmpty else { return }
         logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }

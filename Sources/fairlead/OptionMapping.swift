@@ -19,7 +19,8 @@ extension Configuration.Frontend {
                 firstByteTimeout: connection.firstByteTimeout, halfCloseTimeout: connection.halfCloseTimeout,
                 idleTimeout: connection.idleTimeout == .zero ? nil : connection.idleTimeout),
             maxConnections: limits.maxConnections == 0 ? nil : limits.maxConnections,
-            maxConnectionsPerSource: limits.maxConnectionsPerSource == 0 ? nil : limits.maxConnectionsPerSource)
+            maxConnectionsPerSource: limits.maxConnectionsPerSource == 0 ? nil : limits.maxConnectionsPerSource,
+            maxConnectionRate: balancing.maxConnectionRate == 0 ? nil : balancing.maxConnectionRate)
     }
 
     /// How states follow from probes.

@@ -206,6 +206,7 @@ private let golden = """
             "accepted" : 1234,
             "active" : 7,
             "dialFailures" : 3,
+            "queued" : 0,
             "refused" : 1,
             "reset" : 2
           },

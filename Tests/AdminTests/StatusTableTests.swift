@@ -18,6 +18,15 @@ struct StatusTableTests {
         #expect(!text.contains("etcd") && !text.contains("leases"))
     }
 
+    @Test func whoWaitsAndWhatIsHeldIsSaidOnce() {
+        var status = Samples.full
+        status.frontends[0].guard = "held: etcd has no leader since 1.2 s; master-1 stays"
+        status.frontends[0].connections.queued = 12
+        let text = table(status)
+        #expect(text.contains("  refused 1  waiting 12  dial failures 3"))
+        #expect(text.contains("\n  held: etcd has no leader since 1.2 s; master-1 stays\n"))
+    }
+
     @Test(arguments: [1, 20, 80, 132])
     func noLineIsWiderThanTheScreen(width: Int) {
         for line in table(Samples.full, width: width).split(separator: "\n") { #expect(line.count <= width) }

@@ -164,6 +164,30 @@ extension DataPlaneSuite {
             #expect(try relay.counters(other).active == 1)
         }
 
+        @Test func resetsOfADeadBackendAreSpreadOverTheTimeInNoOrder() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            var pairs: [(client: Peer, server: Peer)] = []
+            for _ in 0..<40 { pairs.append(try await relay.pair(backend)) }
+            let start = MonotonicClock.nanoseconds()
+            relay.plane.resetConnections(of: backend.id, over: .seconds(1))
+            var order: [Int] = []
+            try await until("all are reset") {
+                for (number, pair) in pairs.enumerated() where !order.contains(number) {
+                    do {
+                        _ = try pair.client.receiveSome(limit: 1)
+                    } catch PeerError.failed(.connectionReset) {
+                        order.append(number)
+                    }
+                }
+                return order.count == pairs.count
+            }
+            // A timer is never early: that none of forty falls into the second half has a chance of one in 10^12.
+            #expect(MonotonicClock.nanoseconds() - start > 500_000_000)
+            #expect(order != order.sorted() && order != order.sorted(by: >))
+            #expect(try relay.counters(backend).resets == 40)
+        }
+
         @Test func stopResetsEverything() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(workers: 2, backends: [backend])

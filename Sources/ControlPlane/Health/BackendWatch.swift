@@ -87,7 +87,7 @@ final class BackendWatch {
     func member(at instant: Instant) -> PoolMember {
         PoolMember(
             id: id, name: specification.name, state: health.state, administrative: administrative, weight: weight,
-            effectiveWeight: health.effectiveWeight(of: weight, at: instant),
+            effectiveWeight: health.effectiveWeight(of: weight, at: instant), isRamping: health.isRamping(at: instant),
             hashKey: PoolMember.hashKey(for: specification.address.description))
     }
 

@@ -146,7 +146,8 @@ extension FrontendController {
             others.count(other.health, isOverdue: other.isOverdue(policy, at: now), at: now)
         }
         let context = BackendHealth.Context(
-            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others)
+            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others,
+            unrest: unrest(beside: watch, at: now))
         let shown = watch.shownState
         let transition = watch.health.observe(outcome, at: now, context: context)
         if case .aliveButUnauthorized(let status) = outcome {
@@ -154,8 +155,21 @@ extension FrontendController {
         } else {
             watch.unauthorizedSince = nil
         }
-        guard let transition else { return }
-        if watch.shownState != shown { watch.since = clock.wallSeconds() }
+        if let transition {
+            announce(transition, of: watch, shownBefore: shown)
+            // The pool first: clients that are reset come back at once, and must find it without this backend.
+            publish()
+            if transition.existingConnections == .reset { resetConnections(of: watch) }
+            if transition.from.isUsable { askOthers(beside: watch) }
+        }
+        noteGuard()
+    }
+
+    /// Tells people of a transition.
+    ///
+    /// - Parameter shownBefore: The state that they were shown last.
+    func announce(_ transition: Transition, of watch: BackendWatch, shownBefore: BackendState) {
+        if watch.shownState != shownBefore { watch.since = clock.wallSeconds() }
         var metadata = metadata(watch)
         metadata["from"] = "\(transition.from)"
         metadata["to"] = "\(transition.to)"
@@ -165,9 +179,6 @@ extension FrontendController {
         events.record(
             "backend/\(name)/\(watch.specification.name)", from: "\(transition.from)", to: "\(transition.to)",
             cause: transition.reason)
-        // The pool first: clients that are reset come back at once, and must find it without this backend.
-        publish()
-        if transition.existingConnections == .reset { resetConnections(of: watch) }
     }
 
     private func record(_ answer: ProbeAnswer, of watch: BackendWatch, round: ProbeRound) {

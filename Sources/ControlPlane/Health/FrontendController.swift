@@ -27,6 +27,12 @@ package actor FrontendController {
     /// In the order of the configuration.
     private(set) var watches: [BackendWatch] = []
     private(set) var isRunning = false
+    /// What is known of etcd; nil: nothing.
+    var outlook: EtcdOutlook?
+    /// The backends that the guard held when it was looked at last.
+    var guarded: [BackendID] = []
+    /// How often the guard has begun to hold backends.
+    var guardActivations: UInt64 = 0
     private var hasStarted = false
     private var published: [PoolMember]?
     private var ramp: Int?
@@ -81,6 +87,7 @@ package actor FrontendController {
         isRunning = true
         watches = initialBackends.map { makeWatch($0) }
         hasStarted = true
+        noteMembers(at: clock.now())
         publish()
         for watch in watches { plan(watch) }
     }
@@ -135,7 +142,9 @@ package actor FrontendController {
             retired.append(watch.prober)
             logger.notice("backend \(watch.specification.name) left the pool", metadata: metadata(watch))
         }
+        noteMembers(at: clock.now())
         publish()
+        noteGuard()
         for watch in watches {
             cancel(watch.pacer)
             watch.pacer = nil
@@ -160,6 +169,7 @@ package actor FrontendController {
             "backend/\(name)/\(backend)", from: "\(shown)", to: "\(watch.shownState)",
             cause: administrative == .drained ? "drained by the operator" : "resumed by the operator")
         publish()
+        noteGuard()
         return true
     }
 
@@ -183,12 +193,9 @@ package actor FrontendController {
     /// The health of all backends now.
     package func status() -> FrontendHealth {
         let now = clock.now()
-        let held = watches.filter { $0.health.isHeld && $0.isUsable }
-        let names = held.map(\.specification.name).joined(separator: ", ")
         return FrontendHealth(
-            name: name, ready: watches.contains(where: \.isUsable),
-            guard: held.first.map { "\(names): \($0.health.reason)" },
-            backends: watches.map { $0.status(at: now) })
+            name: name, ready: watches.contains(where: \.isUsable), guard: guardWords(at: now),
+            guardActivations: guardActivations, backends: watches.map { $0.status(at: now) })
     }
 }
 

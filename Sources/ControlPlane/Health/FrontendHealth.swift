@@ -10,6 +10,8 @@ package struct FrontendHealth: Sendable {
     package var ready: Bool
     /// Which rule, if any, keeps a backend in use that its probes speak against; in words.
     package var `guard`: String?
+    /// How often such a rule has begun to hold backends.
+    package var guardActivations: UInt64
     /// The backends in the order of the configuration.
     package var backends: [BackendHealthStatus]
 }

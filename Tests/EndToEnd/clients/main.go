@@ -1,7 +1,8 @@
 // Command clients is the load of the end-to-end suite: clients of a Kubernetes API behind a balancer.
 //
 //	clients load --kubeconfig F --output F   fresh connections and kept connections, until SIGTERM or --limit
-//	clients hold --kubeconfig F --count N    N idle connections, until SIGTERM or --limit
+//	clients hold --kubeconfig F --count N    N idle connections, until SIGTERM or --limit; with --output F those that
+//	                                         are taken away are opened again at once
 //
 // It stands on the client-go of the Kubernetes tree that the suite builds. Every record carries CLOCK_MONOTONIC
 // nanoseconds, which the suite shares, and is one JSON line; what the records mean is computed by the suite.
@@ -35,7 +36,7 @@ func run(arguments []string) error {
 	flags := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
 	kubeconfig := flags.String("kubeconfig", "", "whose server is the balancer")
 	limit := flags.Duration("limit", 2*time.Minute, "end by itself after this time")
-	output := flags.String("output", "", "load: file for the records")
+	output := flags.String("output", "", "file for the records")
 	fresh := flags.Int("fresh", 20, "load: clients that open new connections")
 	rate := flags.Int("rate", 10, "load: connections a second and fresh client")
 	kept := flags.Int("kept", 30, "load: clients that hold one connection with a watch and a GET twice a second")
@@ -62,7 +63,7 @@ func run(arguments []string) error {
 	case "load":
 		return runLoad(ctx, config, *output, *fresh, *rate, *kept)
 	case "hold":
-		return runHold(ctx, config, *count)
+		return runHold(ctx, config, *count, *output)
 	default:
 		return fmt.Errorf("unknown command %q", arguments[0])
 	}

@@ -14,6 +14,7 @@ struct ConfigurationText {
         var name = "api"
         var listen = ["127.0.0.1:0"]
         var algorithm = "roundRobin"
+        var maxConnectionRate = 0
         /// The inner of `health: {}`. By default patient, because a busy machine answers late, and quick to ask again.
         var health: String
         /// Further lines, each with its indentation.
@@ -73,7 +74,9 @@ struct ConfigurationText {
             let listen = frontend.listen.map { "\"\($0)\"" }.joined(separator: ", ")
             lines += [
                 "- name: \(frontend.name)", "  listen: [\(listen)]",
-                "  balancing: {algorithm: \(frontend.algorithm), slowStart: 0s}", "  health: {\(frontend.health)}",
+                "  balancing: {algorithm: \(frontend.algorithm), slowStart: 0s, "
+                    + "maxConnectionRate: \(frontend.maxConnectionRate)}",
+                "  health: {\(frontend.health)}",
             ]
             lines += frontend.settings.map { "  \($0)" } + ["  backends:"]
             lines += frontend.backends.map {

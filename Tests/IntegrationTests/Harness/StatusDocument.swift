@@ -12,6 +12,7 @@ struct StatusDocument: Decodable {
             let refused: Int
             let dialFailures: Int
             let reset: Int
+            let queued: Int
         }
 
         let name: String

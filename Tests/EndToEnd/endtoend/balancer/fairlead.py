@@ -41,7 +41,7 @@ kind: LoadBalancerConfiguration
 frontends:
 - name: kube-apiserver
   listen: ["[::]:{API_PORT}"]
-  balancing: {{algorithm: {options.algorithm}, slowStart: 3s}}
+  balancing: {{algorithm: {options.algorithm}, slowStart: 3s, maxConnectionRate: {options.rate}}}
   health:
     tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
   backends:

@@ -19,6 +19,8 @@ class Options:
 
     algorithm: str = "leastConnections"
     weights: dict[str, int] = field(default_factory=dict)
+    # New connections a second and master; 0: no limit.
+    rate: int = 0
 
     def weight(self, master: str) -> int:
         return self.weights.get(master, 100)

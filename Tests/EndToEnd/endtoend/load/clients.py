@@ -42,11 +42,19 @@ class Load:
 
 
 class Holding:
-    """Idle TLS connections through the balancer, open while the `with` block runs."""
+    """Idle TLS connections through the balancer, open while the `with` block runs.
 
-    def __init__(self, program: Path, cluster: ControlPlane, folder: Path, count: int) -> None:
+    With `returns` a client whose connection is taken away opens another at once, and writes down when it had it.
+    """
+
+    def __init__(
+        self, program: Path, cluster: ControlPlane, folder: Path, count: int, *, returns: bool = False
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._output = folder / "records.jsonl"
         command = [str(program), "hold", f"--kubeconfig={cluster.kubeconfig}", f"--count={count}"]
+        if returns:
+            command.append(f"--output={self._output}")
         self._process = Process("the held connections", cluster.client_host, command, folder / "hold.log")
 
     def __enter__(self) -> Self:
@@ -62,6 +70,11 @@ class Holding:
         self._process.signal(signal.SIGTERM)
         if self._process.wait_for_exit(within=10) != 0:
             raise Failure("held connections were lost", self._process.log)
+
+    def finish(self) -> Records:
+        """Closes the connections and reads what happened to them; only with `returns`."""
+        self.release()
+        return Records.read(self._output)
 
 
 def _wait_for_ready(process: Process, within: float = 45) -> None:

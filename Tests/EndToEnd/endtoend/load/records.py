@@ -65,6 +65,11 @@ class Records:
         return self._by_kind["fresh"]
 
     @property
+    def returned(self) -> list[Record]:
+        """Tries to open a held connection again that was taken away; `start` is when it was."""
+        return self._by_kind["returned"]
+
+    @property
     def requests(self) -> list[Record]:
         """The GETs on new and on kept connections."""
         return self.fresh + self._by_kind["get"]

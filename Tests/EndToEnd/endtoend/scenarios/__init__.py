@@ -7,6 +7,7 @@ from .apiserver_killed import ApiserverKilled
 from .apiserver_stopped import ApiserverStopped
 from .etcd_leader_killed import EtcdLeaderKilled
 from .etcd_member_killed import EtcdMemberKilled
+from .failover_rate import FailoverRate
 from .kubectl import Kubectl
 from .link_cut import LinkCut
 from .split import SPLITS
@@ -20,5 +21,6 @@ SCENARIOS: list[Scenario] = [
     EtcdMemberKilled(),
     EtcdLeaderKilled(),
     AllApiserversDown(),
+    FailoverRate(),
     *SPLITS,
 ]

@@ -1,0 +1,48 @@
+extension BackendHealth {
+    /// Why a backend whose probes fail stays in use.
+    enum Hold: Hashable, Sendable {
+        /// No other is usable.
+        case last
+        /// Most are silent. Some other answers since that time, if any does.
+        case together(besideAnswersSince: Instant?)
+        /// etcd is in unrest, and most are red or silent. Some other is well since that time, if any is.
+        case unrest(besideAnswersSince: Instant?)
+        /// Most answer again, and this one has not yet: its run begins anew.
+        case over
+
+        /// Since when some other backend answers, if any does.
+        var besideAnswersSince: Instant? {
+            switch self {
+            case .together(let since), .unrest(let since): since
+            case .last, .over: nil
+            }
+        }
+    }
+
+    /// Outcomes of one kind in a row.
+    struct Runs: Hashable, Sendable {
+        /// The server answered, with whatever shows that it serves.
+        var alive = 0
+        /// It was ready, and fast.
+        var fast = 0
+        /// It was ready, but slow.
+        var slow = 0
+        /// It was dead in any way.
+        var bad = 0
+        /// Whether the bad run shows nothing but silence, as a server under load does.
+        var badIsSilence = true
+        /// Whether the last of them was silence.
+        var lastIsSilence = false
+
+        mutating func endGood() { (alive, fast, slow) = (0, 0, 0) }
+
+        mutating func endBad() { (bad, badIsSilence) = (0, true) }
+
+        mutating func addBad(silence: Bool) {
+            endGood()
+            bad += 1
+            badIsSilence = badIsSilence && silence
+            lastIsSilence = silence
+        }
+    }
+}

@@ -1,0 +1,189 @@
+import Balancing
+import Synchronization
+import SystemIO
+
+// A limit on how many connections a second each backend is dialled with, and those who wait for their turn because of it.
+//
+//   a client comes, nobody waits, a usable backend has a place      it is dialled at once
+//   a client comes, and somebody waits, or no backend has a place   it waits, in the state dialing, without an attempt
+//   the next place of some backend is due                           whoever's turn it is takes it
+//   it was there for connect.timeout                                it is reset: queueTimeouts
+//   more wait than places come up in that time                      it, or one of the source that has most, is reset
+//   it hangs up                                                     it leaves
+//
+// Every dial takes a place, also the second one for a client whose first backend is silent: the limit is for the backend's
+// sake. An attempt that is under way goes on while the client waits for another.
+//
+// Each worker has a queue of its own for a frontend, and takes the next place of every backend that somebody waits for in
+// advance, one a backend. So workers alternate, and one that wakes late is not overtaken for ever.
+
+extension RelayLoop {
+    /// What a search for a backend has led to.
+    enum Choice {
+        /// This one is dialled: the index into the worker's backends.
+        case backend(Int32)
+        /// There are some, but none may be dialled now.
+        case wait
+        /// All were tried, or there is none.
+        case none
+    }
+
+    /// A place that was taken in advance and not used for so long is given up: used later, it would make a second too full.
+    private static var placeLifetime: UInt64 { 1_000_000_000 }
+    /// So many may wait, however low the rate.
+    private static var leastQueueLimit: Int { 16 }
+
+    // MARK: Places
+
+    /// Finds out which backends a connection may be dialled to now; the others are in `passedOver` then.
+    ///
+    /// - Parameter isItsTurn: Whether it may use the places taken in advance for those who wait. Where it has to wait, these are
+    ///   taken, and the queue is looked at again when the first of them is due.
+    /// - Returns: false when there are candidates and none of them has a place.
+    mutating func findPlaces(
+        _ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>, _ rate: ConnectionRate, isItsTurn: Bool
+    ) -> Bool {
+        passedOver.removeAll(keepingCapacity: true)
+        var candidates = 0
+        var earliest = UInt64.max
+        let isBehindOthers = !isItsTurn && !frontend.pointee.queue.isEmpty
+        let isAny = frontend.pointee.pool.snapshot.forEachCandidate(excluding: dial.tried) { member in
+            candidates += 1
+            let due = isBehindOthers ? UInt64.max : nextPlace(of: member.id, rate, isItsTurn: isItsTurn)
+            earliest = min(earliest, due)
+            if due > now { passedOver.append(member.id) }
+        }
+        guard isAny, passedOver.count == candidates else { return true }
+        if isItsTurn { queueWakesAt = min(queueWakesAt, earliest) }
+        return false
+    }
+
+    private mutating func nextPlace(of id: BackendID, _ rate: ConnectionRate, isItsTurn: Bool) -> UInt64 {
+        guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return now }
+        guard isItsTurn else { return rate.due(backend.pointee.endpoint.statistics.gate, at: now) }
+        let place = backend.pointee.placeAt
+        if place == .max || place + Self.placeLifetime < now {
+            backend.pointee.placeAt = rate.reserve(backend.pointee.endpoint.statistics.gate, at: now)
+        }
+        return backend.pointee.placeAt
+    }
+
+    /// Takes the place that `findPlaces` has found. False when another worker was faster.
+    mutating func takePlace(_ index: Int32, _ rate: ConnectionRate, isItsTurn: Bool) -> Bool {
+        guard let backend = backends[Int(index)] else { return true }
+        guard isItsTurn else { return rate.take(backend.pointee.endpoint.statistics.gate, at: now) }
+        backend.pointee.placeAt = .max
+        return true
+    }
+
+    // MARK: Waiting
+
+    /// Has a connection wait for its turn to dial; or, when too many wait, turns away who has the least right to.
+    mutating func joinQueue(_ slot: Int, _ dial: Dial) {
+        let connection = table[slot]
+        guard !dial.isQueued, let frontend = frontends[Int(connection.pointee.frontend)],
+            let rate = frontend.pointee.rate
+        else { return }
+        let source = connection.pointee.sourceHash
+        if frontend.pointee.queue.count >= queueLimit(frontend.pointee, rate) {
+            // One whose source has no more than its share of the queue takes the place of one of a source that has.
+            let own = frontend.pointee.queue.count(of: source)
+            let sources = frontend.pointee.queue.sourceCount + (own == 0 ? 1 : 0)
+            guard (own + 1) * sources <= frontend.pointee.queue.count,
+                let other = frontend.pointee.queue.newestOfLongest
+            else { return turnAway(slot, dial, frontend) }
+            let evicted = dials[Int(table[other].pointee.dial)]
+            leaveQueue(other, evicted)
+            turnAway(other, evicted, frontend)
+            settle(other)
+        }
+        dial.queueEntry = frontend.pointee.queue.append(slot, source: source, isFirst: !dial.tried.isEmpty)
+        dial.queuedAt = now
+        frontend.pointee.shared.queued.add(1, ordering: .relaxed)
+        if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort { noteLastResort(dial, frontend) }
+        // A place may be due that those before it cannot use.
+        if findPlaces(dial, frontend, rate, isItsTurn: true) { queueWakesAt = min(queueWakesAt, now) }
+    }
+
+    /// More than the backends' rate lets through within `connect.timeout` would only wait to be reset.
+    private func queueLimit(_ frontend: borrowing Frontend, _ rate: ConnectionRate) -> Int {
+        let backends = UInt64(max(1, frontend.pool.snapshot.bestTierCount))
+        let milliseconds = frontend.connectTimeout / 1_000_000
+        let (product, overflow) = (rate.perSecond * backends).multipliedReportingOverflow(by: milliseconds)
+        return max(Self.leastQueueLimit, Int(clamping: overflow ? .max : product / 1_000))
+    }
+
+    /// There is no room to wait: a client without an attempt under way is reset, any other makes do with what it has for now.
+    private func turnAway(_ slot: Int, _ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>) {
+        if dial.attempts.isEmpty {
+            dial.isTurnedAway = true
+        } else {
+            dial.nextAttemptAt = now + frontend.pointee.stagger
+        }
+    }
+
+    /// Takes a connection out of the queue, if it is in it.
+    mutating func leaveQueue(_ slot: Int, _ dial: Dial) {
+        guard dial.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
+        frontend.pointee.queue.remove(dial.queueEntry)
+        dial.queueEntry = -1
+        frontend.pointee.shared.queued.subtract(1, ordering: .relaxed)
+        if frontend.pointee.queue.isEmpty { giveUpPlaces(frontend) }
+    }
+
+    /// Gives up the places taken in advance when nobody waits any more: at most one a backend goes unused.
+    private mutating func giveUpPlaces(_ frontend: UnsafeMutablePointer<Frontend>) {
+        for index in frontend.pointee.memberBackends { backends[Int(index)]?.pointee.placeAt = .max }
+    }
+
+    // MARK: Turns
+
+    /// Dials for those whose turn has come, on all frontends.
+    mutating func admitWaiting() {
+        queueWakesAt = .max
+        for index in frontends.indices { admitWaiting(index) }
+    }
+
+    /// Dials for those of a frontend whose turn has come, until no place is due.
+    mutating func admitWaiting(_ index: Int) {
+        var passed = 0
+        while let frontend = frontends[index], passed < frontend.pointee.queue.sourceCount,
+            let slot = frontend.pointee.queue.next
+        {
+            let dial = dials[Int(table[slot].pointee.dial)]
+            dialNext(slot, isItsTurn: true)
+            if dial.isQueued {
+                // Where one that has all backends to choose from must wait, so must all. Others may only have to wait for some.
+                guard !dial.tried.isEmpty else { return }
+                frontend.pointee.queue.passTurn()
+                passed += 1
+                continue
+            }
+            passed = 0
+            if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }
+            settle(slot)
+        }
+    }
+
+    /// The connection whose turn it was is dialled: counts how long it has waited.
+    mutating func endWait(_ slot: Int, _ dial: Dial) {
+        guard dial.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
+        let wait = now - min(now, dial.queuedAt)
+        frontend.pointee.row.add(FrontendShared.queueBucket(nanoseconds: wait), 1)
+        frontend.pointee.row.add(FrontendCounter.queueNanoseconds.rawValue, wait)
+        if frontend.pointee.queue.next == slot { frontend.pointee.queue.passTurn() }
+        leaveQueue(slot, dial)
+    }
+
+    /// The rate of a frontend is another now: places taken at the old one are forgotten.
+    mutating func changeRate(_ index: Int, to rate: ConnectionRate?) {
+        guard let frontend = frontends[index], frontend.pointee.rate != rate else { return }
+        frontend.pointee.rate = rate
+        giveUpPlaces(frontend)
+        for backend in frontend.pointee.memberBackends {
+            guard let backend = backends[Int(backend)] else { continue }
+            rate?.shorten(backend.pointee.endpoint.statistics.gate, at: now)
+        }
+        queueWakesAt = min(queueWakesAt, now)
+    }
+}
