@@ -18,7 +18,7 @@ extension Daemon: AdminSource {
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
-            frontends: frontends)
+            frontends: frontends, etcd: await etcdStatus())
     }
 
     func reasonNotLive() async -> String? {
