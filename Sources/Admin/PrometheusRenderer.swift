@@ -197,7 +197,9 @@ package struct PrometheusRenderer: Sendable {
             members("healthy", .gauge, "Whether the etcd member is healthy.") { .flag($0.healthy) },
             members("is_leader", .gauge, "Whether the etcd member leads.") { .flag($0.leader) },
             members("database_bytes", .gauge, "Size of the etcd member's database.") { .count($0.databaseBytes) },
-            members("raft_lag", .gauge, "Raft entries that the etcd member is behind the furthest.") { .count($0.raftLag) },
+            members("raft_lag", .gauge, "Raft entries that the etcd member is behind the furthest.") {
+                .count($0.raftLag)
+            },
             members("probe_failures_total", .counter, "Probes of the etcd member that failed.") {
                 .count($0.probeFailures)
             },

@@ -30,7 +30,9 @@ struct LiveEtcdCheck {
             result.facts.append(
                 "etcd \(member.version), member\(id), \(role), answers in \(Int(latency * 1000)) ms")
         }
-        if member.isDiscovered { result.facts.append("in the cluster, but not in etcd.members: it is probed all the same") }
+        if member.isDiscovered {
+            result.facts.append("in the cluster, but not in etcd.members: it is probed all the same")
+        }
         if let error = member.error { result.findings.append(error) }
         for alarm in member.alarms {
             let remedy =

@@ -7,6 +7,8 @@ import Balancing
 enum EtcdAgreement: Hashable, Sendable {
     /// What one voter says of the leader.
     struct Claim: Hashable, Sendable {
+        /// The voter's own number, where it is known.
+        var member: UInt64?
         var leader: EtcdFacts.Leader
         /// Nil when its source has no term.
         var term: UInt64?
@@ -41,11 +43,21 @@ enum EtcdAgreement: Hashable, Sendable {
         let majority = voters / 2 + 1
         if let (leader, term) = Self.newest(claims) {
             let agreeing = claims.filter { $0.supports(leader: leader, term: term) }
+            let firstHeard = agreeing.map(\.heardAt).min()
             if agreeing.count >= majority {
-                self = .agreed(leader: leader, term: term)
+                // Those that were suspended wake with the leader of then. It knows best whether it leads.
+                let denial = claims.first { claim in
+                    claim.member == leader && leader != nil && !agreeing.contains(claim)
+                        && (claim.term ?? .max) >= (term ?? 0)
+                }
+                if let denial {
+                    let isOld = firstHeard.map { denial.askedAt < $0 } ?? false
+                    self = isOld ? .undecided : .absent(.noLeader)
+                } else {
+                    self = .agreed(leader: leader, term: term)
+                }
                 return
             }
-            let firstHeard = agreeing.map(\.heardAt).min()
             let outdated = claims.count { claim in
                 !claim.supports(leader: leader, term: term) && firstHeard.map { claim.askedAt < $0 } == true
             }

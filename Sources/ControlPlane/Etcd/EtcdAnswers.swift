@@ -122,7 +122,8 @@ enum EtcdAnswers {
 
     private static func words(_ error: DecodingError) -> String {
         func place(_ path: [any CodingKey], _ what: String) -> String {
-            path.isEmpty ? what : "\(path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")) \(what)"
+            path.isEmpty
+                ? what : "\(path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")) \(what)"
         }
         switch error {
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:

@@ -101,8 +101,18 @@ extension EtcdClusterView {
             return isAlone ? .unknown : .failing(failure.reason)
         }
         guard record.facts != nil else { return .unknown }
-        if record.badHealths >= 2, case .bad(let words) = record.health { return .failing(words) }
+        if case .bad(let words) = record.health, isOwnFault(record) { return .failing(words) }
         return .healthy
+    }
+
+    /// Whether it is the member's own fault that its `/health` is bad. That asks the cluster to commit something, so that
+    /// every member's is bad while nobody leads, and while any of them has an alarm. Another's that has been good since
+    /// shows that the cluster could.
+    private func isOwnFault(_ record: EtcdMemberRecord) -> Bool {
+        guard record.badHealths >= 2, let since = record.badSince, alarms.isEmpty, leadership.hasQuorum
+        else { return false }
+        if seats.count == 1 { return true }
+        return records.contains { $0.health == .good && $0.healthAskedAt.map { $0 > since } == true }
     }
 
     /// What judging backends needs.

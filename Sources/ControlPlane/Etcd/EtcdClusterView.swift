@@ -54,9 +54,9 @@ struct EtcdClusterView: Sendable {
         conclude(at: now)
     }
 
-    mutating func toldHealth(_ key: Int, _ answer: EtcdHealthAnswer) {
+    mutating func toldHealth(_ key: Int, _ answer: EtcdHealthAnswer, askedAt: Instant) {
         guard let index = records.firstIndex(where: { $0.key == key }) else { return }
-        records[index].toldHealth(answer, counts: leadership.hasQuorum && alarms.isEmpty)
+        records[index].toldHealth(answer, askedAt: askedAt)
     }
 
     /// Takes over changed members of the configuration. Those with the same name and address keep what is known of them.
@@ -81,7 +81,8 @@ struct EtcdClusterView: Sendable {
         var discovered: [EtcdMemberRecord] = []
         for stranger in strangers {
             guard let specification = specification(of: stranger) else { continue }
-            if let record = records.first(where: { $0.discoveredID == stranger.id && $0.specification == specification }) {
+            if let record = records.first(where: { $0.discoveredID == stranger.id && $0.specification == specification }
+            ) {
                 discovered.append(record)
             } else {
                 keysGiven += 1
@@ -115,7 +116,10 @@ struct EtcdClusterView: Sendable {
             alarms = []
         }
         agreement = agree(at: now)
+        let hadQuorum = leadership.hasQuorum
         leadership.update(agreement, at: now)
+        guard leadership.hasQuorum != hadQuorum else { return }
+        for index in records.indices { records[index].forgetBadHealth() }
     }
 
     /// Those that answer and are of this cluster.
@@ -128,7 +132,9 @@ struct EtcdClusterView: Sendable {
     /// The member that is furthest among those that tell something.
     private func newestTeller<Value>(_ what: KeyPath<EtcdFacts, Value?>) -> EtcdMemberRecord? {
         ofCluster.filter { $0.current?[keyPath: what] != nil }.max { one, other in
-            (one.current?.raftIndex ?? 0, one.heardAt ?? .start) < (other.current?.raftIndex ?? 0, other.heardAt ?? .start)
+            (one.current?.raftIndex ?? 0, one.heardAt ?? .start) < (
+                other.current?.raftIndex ?? 0, other.heardAt ?? .start
+            )
         }
     }
 
@@ -163,7 +169,8 @@ struct EtcdClusterView: Sendable {
 
     func claim(of record: EtcdMemberRecord) -> EtcdAgreement.Claim? {
         guard let facts = record.current, let asked = record.askedAt, let heard = record.heardAt else { return nil }
-        return EtcdAgreement.Claim(leader: facts.leader, term: facts.term, askedAt: asked, heardAt: heard)
+        return EtcdAgreement.Claim(
+            member: record.memberID, leader: facts.leader, term: facts.term, askedAt: asked, heardAt: heard)
     }
 
     /// One entry for each voter: its record, or nil when nobody asks it. Without a list, the configured members vote.

@@ -21,10 +21,12 @@ struct EtcdMemberRecord: Hashable, Sendable {
     private(set) var failures = 0
     /// How many have failed at all.
     private(set) var failuresInAll: UInt64 = 0
-    /// The last answer to `/health`.
+    /// The last answer to `/health`, and when it was asked for.
     private(set) var health = EtcdHealthAnswer.unknown
-    /// How often in a row `/health` was bad while the cluster was led.
+    private(set) var healthAskedAt: Instant?
+    /// How often in a row `/health` was bad, and when it was first asked for such an answer.
     private(set) var badHealths = 0
+    private(set) var badSince: Instant?
     /// From the question to the facts; nil when the last probe failed.
     private(set) var latency: Duration?
 
@@ -61,13 +63,23 @@ struct EtcdMemberRecord: Hashable, Sendable {
         failures += 1
         failuresInAll += 1
         latency = nil
-        health = .unknown
-        badHealths = 0
+        toldHealth(.unknown, askedAt: now)
     }
 
-    /// - Parameter counts: Whether a bad answer is the member's own: while nobody leads, none can be good.
-    mutating func toldHealth(_ answer: EtcdHealthAnswer, counts: Bool) {
+    mutating func toldHealth(_ answer: EtcdHealthAnswer, askedAt: Instant) {
         health = answer
-        if case .bad = answer, counts { badHealths += 1 } else { badHealths = 0 }
+        healthAskedAt = askedAt
+        if case .bad = answer {
+            badHealths += 1
+            badSince = badSince ?? askedAt
+        } else {
+            forgetBadHealth()
+        }
+    }
+
+    /// What `/health` said up to now is of another time: an election has begun or ended since.
+    mutating func forgetBadHealth() {
+        badHealths = 0
+        badSince = nil
     }
 }

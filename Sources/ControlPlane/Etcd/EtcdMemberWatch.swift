@@ -27,7 +27,7 @@ final class EtcdMemberWatch {
     var jitter = 0.0
     /// Whether there is news that the next probe should look into at once.
     var wantsProbeNow = false
-    /// Whether a probe has been without facts for `suspectInterval`.
+    /// Whether a probe has been under way for `suspectInterval`.
     var isInDoubt = false
     /// The task that waits for `plannedAt`.
     var pacer: Int?

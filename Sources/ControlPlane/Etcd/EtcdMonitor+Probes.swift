@@ -4,14 +4,16 @@ import SystemIO
 
 /// The rhythm of probing.
 ///
-/// A member that is well is asked each `interval`, one probe at a time. A probe that has brought nothing after
-/// `suspectInterval` is a doubt: the next ones begin at that pace beside it, and everybody else is asked once, since an
+/// A member that is well is asked each `interval`, one probe at a time. A probe that has not ended after `suspectInterval` is
+/// a doubt: the next ones begin at that pace beside it, and everybody else is asked once, since an
 /// election may have begun. A member that is away is asked at that pace until it is back, and so is everybody while nobody
 /// leads. So the loss of the quorum is known after `interval` + `suspectInterval`, though a member that hangs gives no answer
 /// for all of `timeout`: the others say that they have no leader.
 extension EtcdMonitor {
     /// The most probes of one member at a time.
     private static var probeLimit: Int { 4 }
+    /// For so many bad answers of `/health` in a row a member is asked at the faster pace.
+    private static var urgentHealths: Int { 4 }
 
     /// Plans what to do next about a member, in place of what was planned before.
     func plan(_ watch: EtcdMemberWatch) {
@@ -44,13 +46,22 @@ extension EtcdMonitor {
         if watch.probes.count >= Self.probeLimit { return nil }
         // News is looked into at once, but a flood of it must not become a flood of probes.
         if watch.wantsProbeNow { return lastStart + options.suspectInterval / 2 }
-        if isUrgent(watch) || watch.isOpen { return lastStart + options.suspectInterval }
+        if isUrgent(watch) || !watch.probes.isEmpty { return lastStart + options.suspectInterval }
         return lastStart + options.interval * (1 - 0.1 * watch.jitter)
     }
 
     private func isUrgent(_ watch: EtcdMemberWatch) -> Bool {
         if case .leaderless = view.leadership.state { return true }
-        return watch.isInDoubt || record(watch.key)?.failure?.isAbsence == true
+        guard let record = record(watch.key) else { return false }
+        // Bad health that lasts is the member's own trouble, which asking more often does not mend.
+        let isNewlyBad = (1...Self.urgentHealths).contains(record.badHealths) && view.alarms.isEmpty
+        return watch.isInDoubt || record.failure?.isAbsence == true || isNewlyBad
+    }
+
+    /// Whether a probe has been under way for `suspectInterval`. The state that comes promptly and a `/health` that does not
+    /// are a sign as well: it waits for a majority.
+    private func isOverdue(_ watch: EtcdMemberWatch, at now: Instant) -> Bool {
+        watch.probes.values.contains { now >= $0.start + options.suspectInterval }
     }
 
     /// Does what was planned.
@@ -58,8 +69,7 @@ extension EtcdMonitor {
         guard isRunning, let watch = watch(key) else { return }
         watch.pacer = nil
         let now = clock.now()
-        let isOverdue = watch.probes.values.contains { !$0.hasFacts && now >= $0.start + options.suspectInterval }
-        if isOverdue, !watch.isInDoubt {
+        if isOverdue(watch, at: now), !watch.isInDoubt {
             watch.isInDoubt = true
             if record(key)?.failure == nil { askOthers(than: watch) }
         }
@@ -77,9 +87,10 @@ extension EtcdMonitor {
         watch.probes[number]?.task = spawn { monitor in
             let answer = await prober.facts(timeout: timeout)
             guard monitor.take(answer, of: key, probe: number) else { return }
-            let remaining = now + timeout - monitor.clock.now()
+            let askedAt = monitor.clock.now()
+            let remaining = now + timeout - askedAt
             let health = remaining > .zero ? await prober.health(timeout: remaining) : .unknown
-            monitor.take(health, of: key, probe: number)
+            monitor.take(health, askedAt: askedAt, of: key, probe: number)
         }
     }
 
@@ -92,7 +103,6 @@ extension EtcdMonitor {
         case .success(let facts):
             watch.probes[number]?.hasFacts = true
             watch.newestAnswered = number
-            watch.isInDoubt = false
             let overtaken = watch.probes.filter { $0.key < number && !$0.value.hasFacts }
             for (older, probe) in overtaken {
                 cancel(probe.task)
@@ -104,7 +114,7 @@ extension EtcdMonitor {
             return true
         case .failure(let failure):
             watch.probes[number] = nil
-            watch.isInDoubt = watch.isInDoubt && watch.isOpen
+            watch.isInDoubt = isOverdue(watch, at: now)
             if number > watch.newestAnswered {
                 let isNews = record(key)?.failure == nil
                 view.failed(key, failure, at: now)
@@ -115,13 +125,17 @@ extension EtcdMonitor {
         }
     }
 
-    private func take(_ health: EtcdHealthAnswer, of key: Int, probe number: Int) {
+    private func take(_ health: EtcdHealthAnswer, askedAt: Instant, of key: Int, probe number: Int) {
         guard isRunning, let watch = watch(key), watch.probes[number] != nil else { return }
         watch.probes[number] = nil
+        watch.isInDoubt = isOverdue(watch, at: clock.now())
         // An older question that is answered later tells nothing new.
         if number > watch.newestHealth {
             watch.newestHealth = number
-            view.toldHealth(key, health)
+            let wasGood = record(key)?.health == .good
+            view.toldHealth(key, health, askedAt: askedAt)
+            // It may be an election, which the others know of too.
+            if case .bad = health, wasGood, view.alarms.isEmpty { askOthers(than: watch) }
         }
         conclude()
     }

@@ -193,7 +193,7 @@ package actor EtcdMonitor {
             for transition in snapshot.transitions(since: told) {
                 let (from, to) = (transition.from, transition.to)
                 logger.notice(
-                    "\(transition.subject): \(from.isEmpty ? "-" : from) -> \(to.isEmpty ? "-" : to): \(transition.cause)",
+                    "\(transition.line)",
                     metadata: ["subject": "\(transition.subject)", "from": "\(from)", "to": "\(to)"])
                 events.record(transition.subject, from: from, to: to, cause: transition.cause)
             }

@@ -7,6 +7,20 @@ struct EtcdTransition: Hashable, Sendable {
     var from: String
     var to: String
     var cause: String
+
+    /// One line for the log.
+    var line: String {
+        let member = subject.hasPrefix("etcd/") ? String(subject.dropFirst(5)) : nil
+        switch (member, from, to) {
+        case (let member?, "", _): return "etcd member \(member) has raised the \(to)"
+        case (let member?, _, ""): return "etcd member \(member): the \(from) is cleared"
+        case (let member?, _, _): return "etcd member \(member) is \(to): \(cause)"
+        case (nil, _, "quorum"): return "etcd has a quorum: \(cause)"
+        case (nil, _, "no quorum"): return "etcd has no quorum: \(cause)"
+        case (nil, _, "unknown"): return "whether etcd has a quorum is not known: \(cause)"
+        case (nil, _, _): return "etcd's leader is \(to), was \(from): \(cause)"
+        }
+    }
 }
 
 /// What of a cluster people hear about when it changes.
@@ -77,7 +91,8 @@ struct EtcdSnapshot: Hashable, Sendable {
                 EtcdTransition(subject: "etcd-cluster", from: earlier.quorum, to: quorum, cause: quorumCause))
         }
         if changes > earlier.changes {
-            let cause = term.map { "elected in term \($0)" } ?? "another leader is followed"
+            let again = leader == earlier.leader ? "again " : ""
+            let cause = term.map { "elected \(again)in term \($0)" } ?? "another leader is followed"
             result.append(
                 EtcdTransition(
                     subject: "etcd-cluster", from: earlier.leader ?? "", to: leader ?? "", cause: cause))
@@ -100,7 +115,7 @@ extension EtcdOutlook.MemberCondition {
     fileprivate var cause: String {
         switch self {
         case .unknown: "it cannot be told any more"
-        case .healthy: "it answers, and /health is good"
+        case .healthy: "it answers"
         case .failing(let reason): reason
         }
     }

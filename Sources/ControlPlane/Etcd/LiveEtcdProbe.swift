@@ -41,7 +41,7 @@ package enum LiveEtcdProbe {
                 switch answer.facts {
                 case .success(let facts):
                     view.answered(answer.key, facts, askedAt: answer.askedAt, at: answer.heardAt)
-                    view.toldHealth(answer.key, answer.health)
+                    view.toldHealth(answer.key, answer.health, askedAt: answer.heardAt)
                 case .failure(let failure):
                     view.failed(answer.key, failure, at: answer.heardAt)
                 }

@@ -149,7 +149,9 @@ actor NetworkEtcdProber: EtcdProber {
 
     private func askedVersion(until deadline: Instant) async -> String? {
         if let version { return version }
-        guard let response = try? await ask(get("/version"), until: deadline), response.status == 200 else { return nil }
+        guard let response = try? await ask(get("/version"), until: deadline), response.status == 200 else {
+            return nil
+        }
         return try? EtcdAnswers.version(response.body)
     }
 
@@ -324,7 +326,8 @@ extension EtcdProbeFailure {
         case .connect, .timedOut, .closed, .reset:
             self.init(kind: .silent, reason: words)
         case .tls:
-            let hint = hasCertificate ? "" : "; etcd often wants a client certificate: set etcd.tls.certFile and keyFile"
+            let hint =
+                hasCertificate ? "" : "; etcd often wants a client certificate: set etcd.tls.certFile and keyFile"
             self.init(kind: .untrusted, reason: words + hint)
         case .certificate:
             self.init(kind: .untrusted, reason: words)
