@@ -16,6 +16,8 @@ enum EtcdAgreement: Hashable, Sendable {
         var askedAt: Instant
         /// When the answer came.
         var heardAt: Instant
+        /// Whether a newer question has been without an answer for longer than is usual.
+        var isOverdue = false
     }
 
     /// Why there is none.
@@ -41,26 +43,14 @@ enum EtcdAgreement: Hashable, Sendable {
     ///   - refusing: How many voters' hosts refuse the connection.
     init(voters: Int, claims: [Claim], pending: Int, refusing: Int) {
         let majority = voters / 2 + 1
-        if let (leader, term) = Self.newest(claims) {
-            let agreeing = claims.filter { $0.supports(leader: leader, term: term) }
-            let firstHeard = agreeing.map(\.heardAt).min()
+        let claims = Self.trusted(claims)
+        if let reign = Self.newest(claims) {
+            let agreeing = claims.filter { $0.supports(reign) }
             if agreeing.count >= majority {
-                // Those that were suspended wake with the leader of then. It knows best whether it leads.
-                let denial = claims.first { claim in
-                    claim.member == leader && leader != nil && !agreeing.contains(claim)
-                        && (claim.term ?? .max) >= (term ?? 0)
-                }
-                if let denial {
-                    let isOld = firstHeard.map { denial.askedAt < $0 } ?? false
-                    self = isOld ? .undecided : .absent(.noLeader)
-                } else {
-                    self = .agreed(leader: leader, term: term)
-                }
+                self = Self.verdict(reign, agreeing, claims)
                 return
             }
-            let outdated = claims.count { claim in
-                !claim.supports(leader: leader, term: term) && firstHeard.map { claim.askedAt < $0 } == true
-            }
+            let outdated = claims.count { !$0.supports(reign) && !$0.isNewer(than: agreeing) }
             if agreeing.count + outdated + pending >= majority {
                 self = .undecided
                 return
@@ -78,9 +68,30 @@ enum EtcdAgreement: Hashable, Sendable {
         }
     }
 
+    /// Those that may count. What a voter has said that is silent now counts until another contradicts it that has been
+    /// asked since: it may be suspended, and the others electing.
+    private static func trusted(_ claims: [Claim]) -> [Claim] {
+        guard claims.contains(where: \.isOverdue), let reign = newest(claims) else { return claims }
+        let agreeing = claims.filter { $0.supports(reign) }
+        let isContradicted = claims.contains { !$0.isOverdue && !$0.supports(reign) && $0.isNewer(than: agreeing) }
+        return isContradicted ? claims.filter { !$0.isOverdue } : claims
+    }
+
+    /// What follows from a majority: that the leader leads, unless it denies that itself. Followers that were suspended wake
+    /// with the leader of then.
+    private static func verdict(_ reign: EtcdLeadership.Reign, _ agreeing: [Claim], _ claims: [Claim]) -> EtcdAgreement
+    {
+        let denial = claims.first { claim in
+            reign.leader != nil && claim.member == reign.leader && !claim.supports(reign)
+                && (claim.term ?? .max) >= (reign.term ?? 0)
+        }
+        guard let denial else { return .agreed(leader: reign.leader, term: reign.term) }
+        return denial.isNewer(than: agreeing) ? .absent(.noLeader) : .undecided
+    }
+
     /// The leader of the highest term that anybody names. Without terms: the one named last; nil and nil: nobody names one,
     /// though some follow one. Nil: nobody follows any.
-    static func newest(_ claims: [Claim]) -> (leader: UInt64?, term: UInt64?)? {
+    static func newest(_ claims: [Claim]) -> EtcdLeadership.Reign? {
         var best: (leader: UInt64, term: UInt64?, support: Int, heardAt: Instant)?
         var isFollowed = false
         for claim in claims {
@@ -99,18 +110,23 @@ enum EtcdAgreement: Hashable, Sendable {
                 best = candidate
             }
         }
-        if let best { return (best.leader, best.term) }
-        return isFollowed ? (nil, nil) : nil
+        if let best { return EtcdLeadership.Reign(leader: best.leader, term: best.term) }
+        return isFollowed ? EtcdLeadership.Reign(leader: nil, term: nil) : nil
     }
 }
 
 extension EtcdAgreement.Claim {
     /// Whether it is for this leader: it names it in this term, or names none and has no term to contradict.
-    func supports(leader: UInt64?, term: UInt64?) -> Bool {
-        switch self.leader {
+    func supports(_ reign: EtcdLeadership.Reign) -> Bool {
+        switch leader {
         case .none: false
         case .unnamed: true
-        case .member(let named): named == leader && (self.term == term || self.term == nil)
+        case .member(let named): named == reign.leader && (term == reign.term || term == nil)
         }
+    }
+
+    /// Whether it was asked for when the first of the others was known already.
+    fileprivate func isNewer(than others: [Self]) -> Bool {
+        others.map(\.heardAt).min().map { askedAt >= $0 } ?? false
     }
 }

@@ -35,7 +35,7 @@ extension EtcdClusterView {
         let voters = seats.compactMap(\.self)
         guard let newest = EtcdAgreement.newest(voters.compactMap(claim(of:))) else { return [] }
         return voters.filter { record in
-            claim(of: record).map { !$0.supports(leader: newest.leader, term: newest.term) } ?? false
+            claim(of: record).map { !$0.supports(newest) } ?? false
         }.map(\.key)
     }
 

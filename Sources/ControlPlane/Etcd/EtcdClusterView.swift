@@ -54,6 +54,13 @@ struct EtcdClusterView: Sendable {
         conclude(at: now)
     }
 
+    /// A member has not answered for longer than is usual; `answered` or `failed` follows.
+    mutating func becameOverdue(_ key: Int, at now: Instant) {
+        guard let index = records.firstIndex(where: { $0.key == key }) else { return }
+        records[index].becameOverdue()
+        conclude(at: now)
+    }
+
     mutating func toldHealth(_ key: Int, _ answer: EtcdHealthAnswer, askedAt: Instant) {
         guard let index = records.firstIndex(where: { $0.key == key }) else { return }
         records[index].toldHealth(answer, askedAt: askedAt)
@@ -104,6 +111,7 @@ struct EtcdClusterView: Sendable {
     // MARK: Conclusions
 
     private mutating func conclude(at now: Instant) {
+        let (hadQuorum, hadAlarms) = (leadership.hasQuorum, !alarms.isEmpty)
         clusterID = mostFrequentCluster() ?? clusterID
         if let teller = newestTeller(\.members), let list = teller.current?.members {
             listed = list
@@ -116,9 +124,8 @@ struct EtcdClusterView: Sendable {
             alarms = []
         }
         agreement = agree(at: now)
-        let hadQuorum = leadership.hasQuorum
         leadership.update(agreement, at: now)
-        guard leadership.hasQuorum != hadQuorum else { return }
+        guard (leadership.hasQuorum, !alarms.isEmpty) != (hadQuorum, hadAlarms) else { return }
         for index in records.indices { records[index].forgetBadHealth() }
     }
 
@@ -170,7 +177,8 @@ struct EtcdClusterView: Sendable {
     func claim(of record: EtcdMemberRecord) -> EtcdAgreement.Claim? {
         guard let facts = record.current, let asked = record.askedAt, let heard = record.heardAt else { return nil }
         return EtcdAgreement.Claim(
-            member: record.memberID, leader: facts.leader, term: facts.term, askedAt: asked, heardAt: heard)
+            member: record.memberID, leader: facts.leader, term: facts.term, askedAt: asked, heardAt: heard,
+            isOverdue: record.isOverdue)
     }
 
     /// One entry for each voter: its record, or nil when nobody asks it. Without a list, the configured members vote.

@@ -17,6 +17,8 @@ struct EtcdMemberRecord: Hashable, Sendable {
     private(set) var failure: EtcdProbeFailure?
     /// Since when each probe has failed.
     private(set) var failingSince: Instant?
+    /// Whether a probe has been without an answer for longer than is usual.
+    private(set) var isOverdue = false
     /// How many probes in a row have failed.
     private(set) var failures = 0
     /// How many have failed at all.
@@ -55,12 +57,16 @@ struct EtcdMemberRecord: Hashable, Sendable {
         failure = nil
         failingSince = nil
         failures = 0
+        isOverdue = false
     }
+
+    mutating func becameOverdue() { isOverdue = true }
 
     mutating func failed(_ failure: EtcdProbeFailure, at now: Instant) {
         self.failure = failure
         failingSince = failingSince ?? now
         failures += 1
+        isOverdue = false
         failuresInAll += 1
         latency = nil
         toldHealth(.unknown, askedAt: now)
@@ -77,7 +83,7 @@ struct EtcdMemberRecord: Hashable, Sendable {
         }
     }
 
-    /// What `/health` said up to now is of another time: an election has begun or ended since.
+    /// What `/health` said up to now is of another time: an election or an alarm has come or gone since.
     mutating func forgetBadHealth() {
         badHealths = 0
         badSince = nil

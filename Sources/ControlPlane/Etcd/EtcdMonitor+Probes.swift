@@ -73,6 +73,11 @@ extension EtcdMonitor {
             watch.isInDoubt = true
             if record(key)?.failure == nil { askOthers(than: watch) }
         }
+        let isSilent = watch.probes.values.contains { !$0.hasFacts && now >= $0.start + options.suspectInterval }
+        if isSilent, record(key)?.isOverdue == false {
+            view.becameOverdue(key, at: now)
+            conclude()
+        }
         if let due = nextDue(watch), now >= due { beginProbe(watch, at: now) }
         plan(watch)
     }

@@ -113,6 +113,7 @@ actor NetworkEtcdProber: EtcdProber {
         do throws(EtcdAnswers.Mistake) {
             return try EtcdMetricsPage.facts(response.body, because: refusal.reason)
         } catch {
+            self.refusal = nil
             throw EtcdProbeFailure(kind: .malformed, reason: "\(refusal.reason), and \(error)")
         }
     }

@@ -20,6 +20,12 @@ import Testing
         return claim
     }
 
+    private static func overdue(_ claim: Claim) -> Claim {
+        var claim = claim
+        claim.isOverdue = true
+        return claim
+    }
+
     struct Case: CustomTestStringConvertible {
         let testDescription: String
         var voters = 3
@@ -84,6 +90,18 @@ import Testing
         Case(
             testDescription: "the leader's own answer is from before its election",
             claims: [says(1, 3, 5, at: 12), says(2, 3, 5, at: 12), says(3, nil, 5, at: 11)], expected: .undecided),
+        Case(
+            testDescription: "two that are silent now, and nobody contradicts",
+            claims: [overdue(says(1, 1, 2)), overdue(says(2, 1, 2)), says(3, 1, 2, at: 12)],
+            expected: .agreed(leader: 1, term: 2)),
+        Case(
+            testDescription: "two that are silent now, and the third has no leader any more",
+            claims: [overdue(says(1, 1, 2)), overdue(says(2, 1, 2)), says(3, nil, 3, at: 12)],
+            expected: .absent(.noLeader)),
+        Case(
+            testDescription: "two that are silent now, and the third has said that it has no leader before they did",
+            claims: [overdue(says(1, 1, 2)), overdue(says(2, 1, 2)), says(3, nil, 2, at: 9)],
+            expected: .agreed(leader: 1, term: 2)),
         Case(
             testDescription: "metrics alone: the leader and two that follow somebody",
             claims: [says(1, 1, nil), follows(2), follows(3)], expected: .agreed(leader: 1, term: nil)),
