@@ -10,7 +10,7 @@ extension Daemon {
     func watchEtcd(_ configuration: Configuration.Etcd?) async {
         switch (etcdWatch, configuration?.monitorOptions) {
         case (nil, nil):
-            break
+            return
         case (nil, let options?):
             let watch = EtcdWatch(options, logger: logger, events: events) { [weak self] in await self?.take(etcd: $0) }
             etcdWatch = watch
@@ -22,10 +22,12 @@ extension Daemon {
             await watch.stop()
             etcdOutlook = nil
         }
+        // The frontends may be others than when it was told last.
+        await take(etcd: etcdOutlook)
     }
 
-    /// Takes what etcd's members mean for the backends of every frontend.
-    func take(etcd outlook: EtcdOutlook) async {
+    /// Takes what etcd's members mean for the backends of every frontend; nil: nothing is known, nor will be.
+    func take(etcd outlook: EtcdOutlook?) async {
         etcdOutlook = outlook
     }
 

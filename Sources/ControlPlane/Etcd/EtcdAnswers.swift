@@ -22,14 +22,14 @@ enum EtcdAnswers {
     /// The answer to `maintenance/status`.
     static func status(_ body: [UInt8]) throws(Mistake) -> EtcdFacts {
         let status: Status = try decode(body, as: "status")
-        guard let member = status.header?.member_id?.value, member != 0,
-            let cluster = status.header?.cluster_id?.value, cluster != 0
+        guard let member = status.header?.memberID?.value, member != 0,
+            let cluster = status.header?.clusterID?.value, cluster != 0
         else { throw Mistake(description: "the status has no member_id and cluster_id: this is no etcd") }
         let leader = status.leader?.value ?? 0
         let version = status.version.map { boundedText($0, limit: 32) }
         var facts = EtcdFacts(
             source: .gateway, clusterID: cluster, memberID: member, leader: leader == 0 ? .none : .member(leader),
-            term: status.raftTerm?.value ?? status.header?.raft_term?.value ?? 0,
+            term: status.raftTerm?.value ?? status.header?.term?.value ?? 0,
             raftIndex: status.raftIndex?.value ?? 0, databaseBytes: status.dbSize?.value ?? 0, version: version,
             isLearner: status.isLearner ?? false)
         if isVersion(version, atLeast: firstVersionWithErrors) {
@@ -49,7 +49,7 @@ enum EtcdAnswers {
         }
         return members.map { member in
             EtcdListedMember(
-                id: member.ID?.value ?? 0, name: boundedText(member.name ?? "", limit: 63),
+                id: member.id?.value ?? 0, name: boundedText(member.name ?? "", limit: 63),
                 clientURLs: (member.clientURLs ?? []).prefix(8).map { boundedText($0, limit: 256) },
                 isLearner: member.isLearner ?? false)
         }
@@ -148,7 +148,7 @@ func boundedText(_ text: String, limit: Int) -> String {
     return String(result)
 }
 
-// The names are those of etcd's JSON.
+// Where no other key is given, the names are those of etcd's JSON.
 private struct Status: Decodable {
     let header: Header?
     let version: String?
@@ -161,17 +161,28 @@ private struct Status: Decodable {
 }
 
 private struct Header: Decodable {
-    let cluster_id: WholeNumber?
-    let member_id: WholeNumber?
-    let raft_term: WholeNumber?
+    let clusterID: WholeNumber?
+    let memberID: WholeNumber?
+    let term: WholeNumber?
+
+    enum CodingKeys: String, CodingKey {
+        case clusterID = "cluster_id"
+        case memberID = "member_id"
+        case term = "raft_term"
+    }
 }
 
 private struct MemberList: Decodable {
     struct Member: Decodable {
-        let ID: WholeNumber?
+        let id: WholeNumber?
         let name: String?
         let clientURLs: [String]?
         let isLearner: Bool?
+
+        enum CodingKeys: String, CodingKey {
+            case id = "ID"
+            case name, clientURLs, isLearner
+        }
     }
 
     let members: [Member]?
