@@ -28,12 +28,16 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
         package var error: String?
         /// How long it took to answer; null when it did not.
         package var latencySeconds: Double?
+        /// `static`: the configuration names it. `discovered`: only its cluster does.
+        package var source: String
+        /// How many of its probes have failed since the process started.
+        package var probeFailures: UInt64
 
         /// All fields at once.
         package init(
             name: String, url: String, id: String, healthy: Bool, leader: Bool, learner: Bool, version: String,
             databaseBytes: UInt64, raftIndex: UInt64, raftLag: UInt64, alarms: [String] = [], error: String? = nil,
-            latencySeconds: Double?
+            latencySeconds: Double?, source: String = "static", probeFailures: UInt64 = 0
         ) {
             self.name = name
             self.url = url
@@ -48,6 +52,8 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
             self.alarms = alarms
             self.error = error
             self.latencySeconds = latencySeconds
+            self.source = source
+            self.probeFailures = probeFailures
         }
 
         /// Writes every key, null where there is no value.
@@ -66,6 +72,8 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
             try container.encode(alarms, forKey: .alarms)
             try container.encode(error, forKey: .error)
             try container.encode(latencySeconds, forKey: .latencySeconds)
+            try container.encode(source, forKey: .source)
+            try container.encode(probeFailures, forKey: .probeFailures)
         }
     }
 
@@ -73,7 +81,9 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
     package var topology: String
     /// Whether a majority of the voting members answers and agrees on a leader.
     package var quorum: Bool
-    /// Name of the leader; null when there is none.
+    /// Whether there is a leader, as far as the members that answer tell.
+    package var hasLeader: Bool
+    /// Name of the leader; null when there is none, or none of the members that answer names it.
     package var leader: String?
     /// Raft term.
     package var term: UInt64
@@ -84,10 +94,12 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
 
     /// All fields at once.
     package init(
-        topology: String, quorum: Bool, leader: String?, term: UInt64, leaderChanges: UInt64, members: [Member]
+        topology: String, quorum: Bool, hasLeader: Bool, leader: String?, term: UInt64, leaderChanges: UInt64,
+        members: [Member]
     ) {
         self.topology = topology
         self.quorum = quorum
+        self.hasLeader = hasLeader
         self.leader = leader
         self.term = term
         self.leaderChanges = leaderChanges
@@ -99,6 +111,7 @@ package struct EtcdStatus: Codable, Equatable, Sendable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(topology, forKey: .topology)
         try container.encode(quorum, forKey: .quorum)
+        try container.encode(hasLeader, forKey: .hasLeader)
         try container.encode(leader, forKey: .leader)
         try container.encode(term, forKey: .term)
         try container.encode(leaderChanges, forKey: .leaderChanges)

@@ -185,19 +185,37 @@ package struct PrometheusRenderer: Sendable {
 
     private static func etcd(_ etcd: EtcdStatus?) -> [MetricFamily] {
         guard let etcd else { return [] }
-        func members(_ value: (EtcdStatus.Member) -> Bool) -> [Sample] {
-            etcd.members.map { Sample([Label("member", $0.name)], .flag(value($0))) }
+        func members(
+            _ name: String, _ kind: MetricFamily.Kind, _ help: String,
+            _ value: (EtcdStatus.Member) -> MetricFamily.Value
+        ) -> MetricFamily {
+            MetricFamily(
+                "fairlead_etcd_member_\(name)", kind, help: help,
+                samples: etcd.members.map { Sample([Label("member", $0.name)], value($0)) })
+        }
+        let alarms = etcd.members.flatMap { member in
+            member.alarms.map { Sample([Label("member", member.name), Label("alarm", $0)], .count(1)) }
         }
         return [
+            members("healthy", .gauge, "Whether the etcd member is healthy.") { .flag($0.healthy) },
+            members("is_leader", .gauge, "Whether the etcd member leads.") { .flag($0.leader) },
+            members("database_bytes", .gauge, "Size of the etcd member's database.") { .count($0.databaseBytes) },
+            members("raft_lag", .gauge, "Raft entries that the etcd member is behind the furthest.") {
+                .count($0.raftLag)
+            },
+            members("probe_failures_total", .counter, "Probes of the etcd member that failed.") {
+                .count($0.probeFailures)
+            },
             MetricFamily(
-                "fairlead_etcd_member_healthy", .gauge, help: "Whether the etcd member is healthy.",
-                samples: members(\.healthy)),
-            MetricFamily(
-                "fairlead_etcd_member_is_leader", .gauge, help: "Whether the etcd member leads.",
-                samples: members(\.leader)),
+                "fairlead_etcd_member_alarm", .gauge, help: "An alarm that the etcd member has raised; always 1.",
+                samples: alarms),
             MetricFamily(
                 "fairlead_etcd_has_leader", .gauge, help: "Whether the etcd cluster has a leader.",
-                samples: [Sample([], .flag(etcd.leader != nil))]),
+                samples: [Sample([], .flag(etcd.hasLeader))]),
+            MetricFamily(
+                "fairlead_etcd_has_quorum", .gauge,
+                help: "Whether a majority of the etcd members answers and follows one leader.",
+                samples: [Sample([], .flag(etcd.quorum))]),
             MetricFamily(
                 "fairlead_etcd_leader_changes_total", .counter, help: "Changes of the etcd leader that were seen.",
                 samples: [Sample([], .count(etcd.leaderChanges))]),

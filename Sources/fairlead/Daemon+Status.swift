@@ -18,7 +18,7 @@ extension Daemon: AdminSource {
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
-            frontends: frontends)
+            frontends: frontends, etcd: await etcdStatus())
     }
 
     nonisolated func events(after id: UInt64, waiting time: Duration) async -> [EventStatus] {

@@ -1,4 +1,5 @@
 import Admin
+import Balancing
 import ControlPlane
 import DataPlane
 import FairleadConfiguration
@@ -30,6 +31,10 @@ actor Daemon {
     /// In the order of the configuration.
     private(set) var controllers: [FrontendController] = []
     nonisolated let events = EventLog()
+    /// Present while the configuration names etcd members.
+    var etcdWatch: EtcdWatch?
+    /// What it has said last.
+    var etcdOutlook: EtcdOutlook?
     private let observer: RelayObserver
     private var admin: AdminServer?
     /// From the first signal to stop on.
@@ -98,6 +103,7 @@ actor Daemon {
             }
         }
         for controller in controllers { await controller.start() }
+        await watchEtcd(loaded.configuration.etcd)
         for frontend in loaded.configuration.frontends { announce(frontend) }
         noteIdleFields(loaded.configuration)
     }
@@ -105,7 +111,6 @@ actor Daemon {
     /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
     private func noteIdleFields(_ configuration: Configuration) {
         var fields: [String] = []
-        if configuration.etcd != nil { fields.append("etcd") }
         if configuration.leases != nil { fields.append("leases") }
         if configuration.logging.connections { fields.append("logging.connections") }
         if configuration.frontends.contains(where: { $0.discovery != nil }) { fields.append("frontends[].discovery") }
@@ -134,6 +139,11 @@ actor Daemon {
                     ConfigurationFaults.Fault(
                         fieldPath: "frontends[\(position)].health.tls", line: 1, column: 1, message: "\(error)"))
             }
+        }
+        do throws(TLSError) {
+            try configuration.etcd?.checkKeys()
+        } catch {
+            faults.append(ConfigurationFaults.Fault(fieldPath: "etcd.tls", line: 1, column: 1, message: "\(error)"))
         }
         return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
     }
@@ -178,6 +188,7 @@ actor Daemon {
         }
         controllers = ordered
         observer.observe(ordered)
+        await watchEtcd(configuration.etcd)
         // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.
         for controller in removed {
             dataPlane.close(frontend: controller.name)
@@ -238,6 +249,7 @@ actor Daemon {
         // Workers accept what waits in their queues first. Those clients count only after that.
         var isTurning = await everyWorkerTurns()
         if isTurning { await waitForConnections(until: deadline) }
+        await watchEtcd(nil)
         for controller in controllers { await controller.stop() }
         admin?.stop()
         await admin?.stopped()

@@ -54,6 +54,31 @@ extension Configuration.Frontend {
     }
 }
 
+extension Configuration.Etcd {
+    /// What the monitor of etcd needs.
+    var monitorOptions: EtcdOptions {
+        EtcdOptions(
+            isStacked: topology == .stacked,
+            members: members.map {
+                EtcdMemberSpecification(name: $0.name, url: $0.url, address: $0.address, usesTLS: $0.usesTLS)
+            }, interval: interval, timeout: timeout, tls: tlsOptions)
+    }
+
+    /// Loads the certificates and keys that the probes use, to learn at once whether they can be used.
+    ///
+    /// - Throws: With the field and the file.
+    func checkKeys() throws(TLSError) {
+        guard members.contains(where: \.usesTLS) else { return }
+        _ = try TLSClientContext(tlsOptions)
+    }
+
+    private var tlsOptions: TLSClientOptions {
+        var options = tls.clientOptions
+        options.fieldPath = "etcd.tls"
+        return options
+    }
+}
+
 extension Configuration.ClientTLS {
     /// What a TLS client of `SecureHTTP` needs.
     var clientOptions: TLSClientOptions {

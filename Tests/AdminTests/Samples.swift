@@ -40,7 +40,7 @@ enum Samples {
                 ])
         ],
         etcd: EtcdStatus(
-            topology: "stacked", quorum: true, leader: "master-1", term: 9, leaderChanges: 1,
+            topology: "stacked", quorum: true, hasLeader: true, leader: "master-1", term: 9, leaderChanges: 1,
             members: [
                 EtcdStatus.Member(
                     name: "master-1", url: "https://10.0.0.11:2379", id: "8e9e05c52164694d", healthy: true,
@@ -50,7 +50,7 @@ enum Samples {
                 EtcdStatus.Member(
                     name: "master-2", url: "https://10.0.0.12:2379", id: "", healthy: false, leader: false,
                     learner: false, version: "", databaseBytes: 0, raftIndex: 0, raftLag: 0, alarms: ["NOSPACE"],
-                    error: "connection refused", latencySeconds: nil),
+                    error: "connection refused", latencySeconds: nil, source: "discovered", probeFailures: 3),
             ]),
         leases: [
             LeaseStatus(

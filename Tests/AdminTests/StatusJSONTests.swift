@@ -84,6 +84,7 @@ private let golden = """
         "path" : "/etc/fairlead/fairlead.yaml"
       },
       "etcd" : {
+        "hasLeader" : true,
         "leader" : "master-1",
         "leaderChanges" : 1,
         "members" : [
@@ -99,8 +100,10 @@ private let golden = """
             "leader" : true,
             "learner" : false,
             "name" : "master-1",
+            "probeFailures" : 0,
             "raftIndex" : 77,
             "raftLag" : 0,
+            "source" : "static",
             "url" : "https://10.0.0.11:2379",
             "version" : "3.4.23"
           },
@@ -116,8 +119,10 @@ private let golden = """
             "leader" : false,
             "learner" : false,
             "name" : "master-2",
+            "probeFailures" : 3,
             "raftIndex" : 0,
             "raftLag" : 0,
+            "source" : "discovered",
             "url" : "https://10.0.0.12:2379",
             "version" : ""
           }

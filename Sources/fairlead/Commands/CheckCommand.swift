@@ -7,7 +7,7 @@ import SystemIO
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Check a configuration file, and with --live every backend that it names.",
+        abstract: "Check a configuration file, and with --live every backend and etcd member that it names.",
         discussion: """
             Exit codes: 0 when all is well, 78 when the file is not valid, 1 when --live finds something.
             """
@@ -20,7 +20,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     @OptionGroup var file: ConfigurationOption
 
-    @Flag(help: "Connect to every backend and tell what a probe sees.")
+    @Flag(help: "Connect to every backend and etcd member and tell what a probe sees.")
     var live = false
 
     @Option(
@@ -52,6 +52,7 @@ struct CheckCommand: AsyncParsableCommand {
             for frontend in configuration.frontends {
                 check.backends += await LiveCheck(frontend, clientAddresses: clientAddresses).run()
             }
+            if let etcd = configuration.etcd { check.etcd = await LiveEtcdCheck(etcd).run() }
         }
         report(check)
         if check.hasFindings { throw ExitCode.finding }
@@ -87,16 +88,27 @@ struct CheckReport: Encodable {
         var findings: [String] = []
     }
 
+    /// What a probe of one etcd member saw.
+    struct EtcdMember: Encodable {
+        let name: String
+        let url: String
+        /// What is well, such as the version and who leads.
+        var facts: [String] = []
+        /// What is not, and what to do.
+        var findings: [String] = []
+    }
+
     let path: String
     let faults: [Fault]
     var backends: [Backend] = []
+    var etcd: [EtcdMember] = []
     /// What the file sets up, in words.
     private(set) var summary: [String] = []
     /// The faults, in the form that every command prints.
     private var faultReport: String?
 
     private enum CodingKeys: String, CodingKey {
-        case path, valid, faults, backends
+        case path, valid, faults, backends, etcd
     }
 
     init(configuration: Configuration, path: String) {
@@ -119,7 +131,9 @@ struct CheckReport: Encodable {
         }
     }
 
-    var hasFindings: Bool { backends.contains { !$0.findings.isEmpty } }
+    var hasFindings: Bool {
+        backends.contains { !$0.findings.isEmpty } || etcd.contains { !$0.findings.isEmpty }
+    }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
@@ -127,9 +141,10 @@ struct CheckReport: Encodable {
         try container.encode(faults.isEmpty, forKey: .valid)
         try container.encode(faults, forKey: .faults)
         try container.encode(backends, forKey: .backends)
+        try container.encode(etcd, forKey: .etcd)
     }
 
-    /// One line a fault or backend, findings indented below.
+    /// One line a fault, backend or etcd member, findings indented below.
     var text: String {
         var lines: [String] = []
         if let faultReport { return faultReport }
@@ -140,6 +155,11 @@ struct CheckReport: Encodable {
             lines.append("\(backend.frontend)/\(backend.name) \(backend.address): \(verdict)")
             lines += backend.facts.map { "    \($0)" }
             lines += backend.findings.map { "  ! \($0)" }
+        }
+        for member in etcd {
+            lines.append("etcd/\(member.name) \(member.url): \(member.findings.isEmpty ? "ok" : "FINDING")")
+            lines += member.facts.map { "    \($0)" }
+            lines += member.findings.map { "  ! \($0)" }
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -61,10 +61,26 @@ struct StatusDocument: Decodable {
         let certificate: Certificate?
     }
 
+    struct Etcd: Decodable {
+        struct Member: Decodable {
+            let name: String
+            let healthy: Bool
+            let leader: Bool
+            let source: String
+            let error: String?
+        }
+
+        let topology: String
+        let quorum: Bool
+        let leader: String?
+        let members: [Member]
+    }
+
     let version: String
     let pid: Int
     let startTime: String
     let ready: Bool
     let configuration: Configuration
     let frontends: [Frontend]
+    let etcd: Etcd?
 }

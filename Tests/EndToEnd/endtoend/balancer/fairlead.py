@@ -5,14 +5,30 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.master import API_PORT
 from ..failure import Failure
 from .interface import BackendStatus, Balancer, Options
 
+# The default of `etcd.interval`.
+ETCD_INTERVAL_SECONDS = 2.0
+
 ADMIN = ("127.0.0.1", 6480)
+
+
+@dataclass(frozen=True)
+class EtcdStatus:
+    """What Fairlead says about etcd."""
+
+    quorum: bool
+    leader: str | None
+    changes: int
+    healthy: set[str]
+    alarms: dict[str, list[str]]
 
 
 class Fairlead(Balancer):
@@ -30,9 +46,15 @@ class Fairlead(Balancer):
     def write_configuration(self, options: Options) -> None:
         trust, prober = self.cluster.trust, self.cluster.prober
         backends = "\n".join(
-            f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}}}'
+            f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}, '
+            f"etcdMember: {name}}}"
             for name, master in self.cluster.masters.items()
         )
+        members = "\n".join(
+            f'  - {{name: {name}, url: "https://{master.host.address}:2379"}}'
+            for name, master in self.cluster.masters.items()
+        )
+        etcd_prober = self.cluster.etcd_prober
         # slowStart is shorter than the default because its end is awaited before the next scenario.
         self.configuration.write_text(
             f"""\
@@ -46,6 +68,10 @@ frontends:
     tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
   backends:
 {backends}
+etcd:
+  members:
+{members}
+  tls: {{caFile: {trust.etcd.certificate}, certFile: {etcd_prober.certificate}, keyFile: {etcd_prober.key}}}
 admin: {{listen: "{ADMIN[0]}:{ADMIN[1]}", socket: {self.work / "admin.sock"}}}
 stateDirectory: {self.work / "state"}
 shutdownGracePeriod: 1s
@@ -53,16 +79,31 @@ shutdownGracePeriod: 1s
         )
 
     def backends(self) -> dict[str, BackendStatus]:
-        status, body = self._get("/v1/status")
-        if status != 200:
-            raise OSError(f"/v1/status answers {status}")
-        frontend = json.loads(body)["frontends"][0]
+        frontend = self._status()["frontends"][0]
         return {
             backend["name"]: BackendStatus(
                 backend["state"], backend["reason"] or "", warming=backend["effectiveWeight"] < backend["weight"]
             )
             for backend in frontend["backends"]
         }
+
+    def etcd(self) -> EtcdStatus:
+        """What it says about etcd; OSError when it cannot be asked. Called on the balancer's host."""
+        etcd = self._status()["etcd"]
+        return EtcdStatus(
+            quorum=etcd["quorum"],
+            leader=etcd["leader"],
+            changes=etcd["leaderChanges"],
+            healthy={member["name"] for member in etcd["members"] if member["healthy"]},
+            alarms={member["name"]: member["alarms"] for member in etcd["members"] if member["alarms"]},
+        )
+
+    def _status(self) -> dict[str, Any]:
+        status, body = self._get("/v1/status")
+        if status != 200:
+            raise OSError(f"/v1/status answers {status}")
+        answer: dict[str, Any] = json.loads(body)
+        return answer
 
     def ready(self) -> bool:
         return self._get("/readyz")[0] == 200

@@ -29,6 +29,7 @@ class ControlPlane:
 
         self.trust = _make_trust(work / "pki")
         self.prober = self.trust.kubernetes.issue("fairlead", "/CN=fairlead")
+        self.etcd_prober = self.trust.etcd.issue("fairlead", "/CN=fairlead")
         self.masters = {
             name: Master(host, peers, self.balancer_host.address, self.trust, self.binaries, work)
             for name, host in hosts.items()

@@ -11,6 +11,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .network import Host
 from .pki import Authority, Identity, write_kubeconfig
@@ -83,13 +84,20 @@ class Master:
 
     def leads_etcd(self) -> bool:
         """Whether this master's etcd member leads (v3 gateway: `leader` is the member's own id)."""
-        answer = self.host.call(
-            lambda: self._get(2379, "/v3/maintenance/status", self._etcd_context, method="POST", body="{}")
-        )
-        if answer is None:
-            return False
-        status = json.loads(answer)
-        return bool(status.get("leader") == status["header"]["member_id"])
+        status = self.host.call(self.etcd_status_from_here)
+        return status is not None and bool(status.get("leader") == status["header"]["member_id"])
+
+    def etcd_status_from_here(self) -> dict[str, Any] | None:
+        """The member's own status; asked by a thread that is on this master's host already."""
+        return self._ask_etcd("/v3/maintenance/status", {})
+
+    def ask_etcd(self, path: str, question: dict[str, Any]) -> dict[str, Any] | None:
+        """What the member's v3 gateway answers to a POST; None for anything but a 200."""
+        return self.host.call(lambda: self._ask_etcd(path, question))
+
+    def _ask_etcd(self, path: str, question: dict[str, Any]) -> dict[str, Any] | None:
+        answer = self._get(2379, path, self._etcd_context, method="POST", body=json.dumps(question))
+        return None if answer is None else json.loads(answer)
 
     def _get(
         self, port: int, path: str, context: ssl.SSLContext, method: str = "GET", body: str | None = None

@@ -123,6 +123,11 @@ class Records:
         ends = {each.connection: each.end for each in self._by_kind["closed"]}
         return max((ends.get(connection, NEVER) - since for connection in connections), default=0)
 
+    def closed_by_peer(self, connections: list[int], since: float) -> list[Record]:
+        """Those of these that ended after `since` without their client's doing."""
+        ends = self._by_kind["closed"]
+        return [each for each in ends if each.connection in connections and each.end >= since and not each.local]
+
     def watches_lost(self, connections: list[int]) -> list[Recovery]:
         """For each watch on one of these connections: how and where it came back."""
         lost = [each for each in self._by_kind["unwatched"] if each.connection in connections]

@@ -6,7 +6,10 @@ from .apiserver_hung import ApiserverHung
 from .apiserver_killed import ApiserverKilled
 from .apiserver_stopped import ApiserverStopped
 from .etcd_leader_killed import EtcdLeaderKilled
+from .etcd_leader_named import EtcdLeaderNamed
 from .etcd_member_killed import EtcdMemberKilled
+from .etcd_nospace import EtcdNospace
+from .etcd_quorum_lost import QUORUM_LOSSES
 from .failover_rate import FailoverRate
 from .kubectl import Kubectl
 from .link_cut import LinkCut
@@ -20,6 +23,9 @@ SCENARIOS: list[Scenario] = [
     LinkCut(),
     EtcdMemberKilled(),
     EtcdLeaderKilled(),
+    EtcdLeaderNamed(),
+    *QUORUM_LOSSES,
+    EtcdNospace(),
     AllApiserversDown(),
     FailoverRate(),
     *SPLITS,

@@ -1,0 +1,94 @@
+"""Two of three etcd members end, then one comes back: the balancer must say so, both times within three seconds.
+
+The one that is left cannot elect itself. Quorum is back when a member says that it has a leader, twenty times a second
+asked.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+
+from ..balancer import Fairlead
+from ..cluster.master import Master
+from ..poller import Poller
+from ..scenario import Result, Scenario, Stage
+from ..waiting import now, observe, wait_until
+
+PROMISED_SECONDS = 3.0
+LOST_SECONDS = 4
+
+
+class EtcdQuorumLost(Scenario):
+    """One way in which two members can stop."""
+
+    def __init__(self, way: str, hangs: bool) -> None:
+        self.name = f"etcd-quorum-lost-{way}"
+        self.summary = f"{'SIGSTOP' if hangs else 'kill -9'} of two of three etcd members, and their return"
+        self._hangs = hangs
+
+    def run(self, stage: Stage) -> Result:
+        result = Result(self.name, log=stage.balancer.process.log)
+        balancer = stage.balancer
+        if not isinstance(balancer, Fairlead):
+            result.notes.append(f"{balancer.name} does not know etcd")
+            return result
+        masters = list(stage.cluster.masters.values())
+        victims, survivor = masters[:2], masters[2]
+        with ExitStack() as stack:
+            watcher = stack.enter_context(Poller(stage.cluster.balancer_host, balancer.etcd))
+            member = stack.enter_context(Poller(survivor.host, survivor.etcd_status_from_here))
+            wait_until(lambda: watcher.last and watcher.last.quorum, "etcd has a quorum", within=10, log=result.log)
+            fault = now()
+            for victim in victims:
+                self._strike(victim)
+            lost = wait_until(
+                lambda: watcher.first(fault, lambda status: not status.quorum),
+                "the balancer says that the quorum is lost",
+                within=15,
+                log=result.log,
+            )
+            observe(LOST_SECONDS)
+            still = watcher.last
+            result.expect(still is not None and not still.quorum, "the balancer saw a quorum of one")
+            result.expect(
+                still is not None and not still.healthy & {victim.name for victim in victims},
+                "the balancer took a member that had stopped for healthy",
+            )
+            restarted = now()
+            for victim in victims:
+                victim.etcd.start()
+            back = wait_until(
+                lambda: member.first(restarted, lambda status: status is not None and "leader" in status),
+                "etcd has a leader again",
+                within=30,
+                log=survivor.etcd.log,
+            )
+            well = wait_until(
+                lambda: watcher.first(back, lambda status: status.quorum and len(status.healthy) == len(masters)),
+                "the balancer says that all is well with etcd",
+                within=15,
+                log=result.log,
+            )
+        result.notes.append(
+            f"the loss of the quorum was known after {lost - fault:.2f} s, "
+            f"its return {well - back:.2f} s after etcd had a leader"
+        )
+        result.expect(
+            lost - fault <= PROMISED_SECONDS,
+            f"the loss of the quorum was known after {lost - fault:.2f} s (promised: {PROMISED_SECONDS} s)",
+        )
+        result.expect(
+            well - back <= PROMISED_SECONDS,
+            f"all was well again {well - back:.2f} s after etcd had a leader (promised: {PROMISED_SECONDS} s)",
+        )
+        return result
+
+    def _strike(self, victim: Master) -> None:
+        if self._hangs:
+            victim.etcd.signal(signal.SIGSTOP)
+        else:
+            victim.etcd.kill()
+
+
+QUORUM_LOSSES = [EtcdQuorumLost("killed", hangs=False), EtcdQuorumLost("hung", hangs=True)]
