@@ -18,7 +18,7 @@ extension Daemon: AdminSource {
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
-            frontends: frontends)
+            frontends: frontends, leases: await leaseStatus())
     }
 
     func reasonNotLive() async -> String? {
@@ -133,7 +133,8 @@ extension Daemon {
                         transitions: backend.transitions))
             }
         }
-        return MetricsInput(status: await status(), backends: details, extra: relayFamilies())
+        return MetricsInput(
+            status: await status(), backends: details, extra: relayFamilies() + (await discoveryFamilies()))
     }
 
     /// Counters that the status does not have.

@@ -30,6 +30,8 @@ actor Daemon {
     /// In the order of the configuration.
     private(set) var controllers: [FrontendController] = []
     let events = EventLog()
+    /// What speaks to the Kubernetes API.
+    var kubernetes = KubernetesParts()
     private let observer: RelayObserver
     private var admin: AdminServer?
     /// From the first signal to stop on.
@@ -97,7 +99,11 @@ actor Daemon {
                 throw Failure(reasons: ["\(error)"])
             }
         }
+        for (controller, frontend) in zip(controllers, loaded.configuration.frontends) {
+            await prepareDiscovery(controller, frontend)
+        }
         for controller in controllers { await controller.start() }
+        await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
         noteIdleFields(loaded.configuration)
     }
@@ -106,9 +112,7 @@ actor Daemon {
     private func noteIdleFields(_ configuration: Configuration) {
         var fields: [String] = []
         if configuration.etcd != nil { fields.append("etcd") }
-        if configuration.leases != nil { fields.append("leases") }
         if configuration.logging.connections { fields.append("logging.connections") }
-        if configuration.frontends.contains(where: { $0.discovery != nil }) { fields.append("frontends[].discovery") }
         if configuration.frontends.contains(where: { $0.balancing.maxConnectionRate > 0 }) {
             fields.append("frontends[].balancing.maxConnectionRate")
         }
@@ -138,6 +142,7 @@ actor Daemon {
                         fieldPath: "frontends[\(position)].health.tls", line: 1, column: 1, message: "\(error)"))
             }
         }
+        faults += kubeconfigFaults(configuration)
         return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
     }
 
@@ -181,6 +186,7 @@ actor Daemon {
         }
         controllers = ordered
         observer.observe(ordered)
+        await reloadKubernetes(configuration)
         // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.
         for controller in removed {
             dataPlane.close(frontend: controller.name)
@@ -241,6 +247,7 @@ actor Daemon {
         // Workers accept what waits in their queues first. Those clients count only after that.
         var isTurning = await everyWorkerTurns()
         if isTurning { await waitForConnections(until: deadline) }
+        await kubernetes.stop()
         for controller in controllers { await controller.stop() }
         admin?.stop()
         await admin?.stopped()
