@@ -52,6 +52,7 @@ struct CheckCommand: AsyncParsableCommand {
             for frontend in configuration.frontends {
                 check.backends += await LiveCheck(frontend, clientAddresses: clientAddresses).run()
             }
+            check.kubernetes = await KubernetesCheck(configuration).run()
         }
         report(check)
         if check.hasFindings { throw ExitCode.finding }
@@ -87,16 +88,25 @@ struct CheckReport: Encodable {
         var findings: [String] = []
     }
 
+    /// What a question to the Kubernetes API brought.
+    struct Kubernetes: Encodable {
+        /// The field that asks for it.
+        let field: String
+        var facts: [String] = []
+        var findings: [String] = []
+    }
+
     let path: String
     let faults: [Fault]
     var backends: [Backend] = []
+    var kubernetes: [Kubernetes] = []
     /// What the file sets up, in words.
     private(set) var summary: [String] = []
     /// The faults, in the form that every command prints.
     private var faultReport: String?
 
     private enum CodingKeys: String, CodingKey {
-        case path, valid, faults, backends
+        case path, valid, faults, backends, kubernetes
     }
 
     init(configuration: Configuration, path: String) {
@@ -119,7 +129,9 @@ struct CheckReport: Encodable {
         }
     }
 
-    var hasFindings: Bool { backends.contains { !$0.findings.isEmpty } }
+    var hasFindings: Bool {
+        backends.contains { !$0.findings.isEmpty } || kubernetes.contains { !$0.findings.isEmpty }
+    }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
@@ -127,6 +139,7 @@ struct CheckReport: Encodable {
         try container.encode(faults.isEmpty, forKey: .valid)
         try container.encode(faults, forKey: .faults)
         try container.encode(backends, forKey: .backends)
+        try container.encode(kubernetes, forKey: .kubernetes)
     }
 
     /// One line a fault or backend, findings indented below.
@@ -140,6 +153,11 @@ struct CheckReport: Encodable {
             lines.append("\(backend.frontend)/\(backend.name) \(backend.address): \(verdict)")
             lines += backend.facts.map { "    \($0)" }
             lines += backend.findings.map { "  ! \($0)" }
+        }
+        for question in kubernetes {
+            lines.append("\(question.field): \(question.findings.isEmpty ? "ok" : "FINDING")")
+            lines += question.facts.map { "    \($0)" }
+            lines += question.findings.map { "  ! \($0)" }
         }
         return lines.joined(separator: "\n") + "\n"
     }
