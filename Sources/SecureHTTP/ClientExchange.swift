@@ -117,7 +117,7 @@ final class ClientExchange: @unchecked Sendable {
         case .busy, .new, .connecting:
             completion(.failure(.malformed("nobody else may read this body")))
         case .idle, .closed:
-            stream = nil
+            forgetStream()
             completion(.success(nil))
         }
     }
@@ -237,8 +237,14 @@ final class ClientExchange: @unchecked Sendable {
         deliverPiece()
         // Whoever still waits hears of the end; the next request may be sent then.
         guard let waiting = stream?.waiting else { return }
-        stream = nil
+        stream?.waiting = nil
+        forgetStream()
         waiting(.success(nil))
+    }
+
+    /// The body was read to its end. On a closed connection that stays known: asked again, there is still no failure.
+    private func forgetStream() {
+        if case .idle = state { stream = nil }
     }
 
     private func finish(_ parsed: HTTPResponseParser.Parsed) {

@@ -48,10 +48,13 @@ struct StreamTests {
         #expect(await eventually { server.open == 0 })
     }
 
-    @Test("gives all that came before a cut, and then tells of the cut")
-    func cut() async throws {
-        let server = try ScriptedServer { _ in [.readRequest, .text(Self.head), .text("9\nhalf a")] }
-        let stream = try await open(server)
+    @Test("gives all that came before a cut, and then tells of the cut", arguments: [false, true])
+    func cut(overTLS: Bool) async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try ScriptedServer(tls: overTLS ? pki.server() : nil) { _ in
+            [.readRequest, .text(Self.head), .text("9\nhalf a")]
+        }
+        let stream = try await open(server, tls: overTLS ? pki.client() : nil)
         var text: [UInt8] = []
         let error = await #expect(throws: HTTPClientError.self) {
             while let piece = try await stream.next(timeout: .seconds(60)) { text += piece }

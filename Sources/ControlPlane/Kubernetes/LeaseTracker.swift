@@ -33,6 +33,8 @@ package struct LeaseTracker: Hashable, Sendable {
         var transitions: UInt64
     }
 
+    /// How long a look may take that should have come when the lease would expire.
+    static let lookTime = Duration.seconds(5)
     /// How many former holders are remembered.
     static let formerHolderLimit = 8
 
@@ -71,7 +73,8 @@ package struct LeaseTracker: Hashable, Sendable {
     func state(at instant: Instant) -> State {
         guard let readAt, let changedAt else { return .unknown }
         let duration = record?.duration ?? Self.duration(seconds: nil)
-        guard instant - readAt < duration else { return .unknown }
+        // The look that finds it expired comes when it would be, and takes its time.
+        guard instant - readAt < duration + Self.lookTime else { return .unknown }
         guard let record else { return .missing }
         if record.holder.isEmpty { return .released }
         return readAt - changedAt >= duration ? .expired : .held

@@ -169,7 +169,7 @@ struct Reflector<Object: KubernetesObject>: Sendable {
         while let piece = try await next(stream) {
             lines.append(piece)
             while let line = try lines.next() {
-                if line.allSatisfy({ $0 <= 0x20 }) { continue }
+                if line.allSatisfy({ " \t\r".utf8.contains($0) }) { continue }
                 try await take(line, &position, tell)
             }
         }

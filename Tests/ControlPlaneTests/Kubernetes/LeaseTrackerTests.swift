@@ -21,7 +21,7 @@ struct LeaseTrackerTests {
         lease.observe(record(), at: at(0))
         #expect(lease.state(at: at(14)) == .held)
         // Nobody has looked for longer than it lasts: it may have been renewed all the same.
-        #expect(lease.state(at: at(15)) == .unknown)
+        #expect(lease.state(at: at(19)) == .held && lease.state(at: at(20)) == .unknown)
         lease.observe(record(), at: at(15))
         #expect(lease.state(at: at(15)) == .expired)
         lease.observe(record("b", "t1"), at: at(16))

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.master import API_PORT
@@ -32,7 +33,12 @@ class Fairlead(Balancer):
         backends = "\n".join(
             f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}}}'
             for name, master in self.cluster.masters.items()
+            if options.listed is None or name in options.listed
         )
+        discovery, leases = "", ""
+        if options.asks_kubernetes:
+            discovery = f"  discovery: {{kubernetes: {{kubeconfig: {self.cluster.reader_kubeconfig}}}}}\n"
+            leases = f"leases: {{kubeconfig: {self.cluster.reader_kubeconfig}}}\n"
         # slowStart is shorter than the default because its end is awaited before the next scenario.
         self.configuration.write_text(
             f"""\
@@ -46,6 +52,7 @@ frontends:
     tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
   backends:
 {backends}
+{discovery}{leases}\
 admin: {{listen: "{ADMIN[0]}:{ADMIN[1]}", socket: {self.work / "admin.sock"}}}
 stateDirectory: {self.work / "state"}
 shutdownGracePeriod: 1s
@@ -53,16 +60,21 @@ shutdownGracePeriod: 1s
         )
 
     def backends(self) -> dict[str, BackendStatus]:
-        status, body = self._get("/v1/status")
-        if status != 200:
-            raise OSError(f"/v1/status answers {status}")
-        frontend = json.loads(body)["frontends"][0]
+        frontend = self.status()["frontends"][0]
         return {
             backend["name"]: BackendStatus(
                 backend["state"], backend["reason"] or "", warming=backend["effectiveWeight"] < backend["weight"]
             )
             for backend in frontend["backends"]
         }
+
+    def status(self) -> dict[str, Any]:
+        """All that it says of itself; OSError when it cannot be asked. Called on the balancer's host."""
+        status, body = self._get("/v1/status")
+        if status != 200:
+            raise OSError(f"/v1/status answers {status}")
+        answer: dict[str, Any] = json.loads(body)
+        return answer
 
     def ready(self) -> bool:
         return self._get("/readyz")[0] == 200

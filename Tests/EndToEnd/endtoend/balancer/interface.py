@@ -19,6 +19,10 @@ class Options:
 
     algorithm: str = "leastConnections"
     weights: dict[str, int] = field(default_factory=dict)
+    # The masters that the configuration lists; None: all.
+    listed: tuple[str, ...] | None = None
+    # Whether it finds the others in the Kubernetes API, and watches the leases there.
+    asks_kubernetes: bool = False
 
     def weight(self, master: str) -> int:
         return self.weights.get(master, 100)

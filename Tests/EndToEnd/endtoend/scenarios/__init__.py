@@ -5,9 +5,11 @@ from .all_apiservers_down import AllApiserversDown
 from .apiserver_hung import ApiserverHung
 from .apiserver_killed import ApiserverKilled
 from .apiserver_stopped import ApiserverStopped
+from .discovery import Discovery
 from .etcd_leader_killed import EtcdLeaderKilled
 from .etcd_member_killed import EtcdMemberKilled
 from .kubectl import Kubectl
+from .lease_handover import LeaseHandover
 from .link_cut import LinkCut
 from .split import SPLITS
 
@@ -20,5 +22,7 @@ SCENARIOS: list[Scenario] = [
     EtcdMemberKilled(),
     EtcdLeaderKilled(),
     AllApiserversDown(),
+    LeaseHandover(),
+    Discovery(),
     *SPLITS,
 ]
