@@ -101,6 +101,10 @@ struct Reflector<Object: KubernetesObject>: Sendable {
             case .watchRefused:
                 pace.reset()
                 pause = max(pollInterval, RetryPace.shortest)
+            case .quiet:
+                // The look is due now: it is no failure.
+                pace.reset()
+                pause = pace.pause(afterAttemptOf: .zero, jitter: jitter())
             default:
                 pause = pace.pause(afterAttemptOf: clock.now() - start, jitter: jitter())
             }

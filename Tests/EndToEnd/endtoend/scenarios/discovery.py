@@ -60,6 +60,7 @@ class Discovery(Scenario):
         wait_until(gone, f"{victim.name} has left the pool", within=LEAVES_WITHIN, log=balancer.process.log)
         result.notes.append(f"{victim.name} stopped: {'; '.join(seen[:-1])}; left the pool after {now() - stopped:.1f} s")
         stage.cluster.kubectl("get", "--raw", "/readyz")
+        victim.apiserver.stop()
         restarted = now()
         victim.apiserver.start()
         wait_until(

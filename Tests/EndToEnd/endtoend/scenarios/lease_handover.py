@@ -45,6 +45,7 @@ class LeaseHandover(Scenario):
             within=40,
             log=log,
         )
+        _await_renewal(stage, balancer)
         victim = _leader(stage, before["holder"])
         result.notes.append(f"{LEASE} is held by {before['holder']} on {victim.name}")
         fault = victim.controller_manager.kill()
@@ -79,6 +80,17 @@ def _leases(stage: Stage, balancer: Fairlead) -> list[dict[str, Any]]:
 
 def _lease(stage: Stage, balancer: Fairlead) -> dict[str, Any]:
     return next(lease for lease in _leases(stage, balancer) if lease["name"] == LEASE)
+
+
+def _await_renewal(stage: Stage, balancer: Fairlead) -> None:
+    """Returns just after a renewal was seen: until then, the age of the last one is not known."""
+    ages: list[float] = []
+
+    def renewed() -> bool:
+        ages.append(_lease(stage, balancer)["renewedAgoSeconds"])
+        return len(ages) > 1 and ages[-1] < ages[-2]
+
+    wait_until(renewed, f"{LEASE} is renewed", within=10, log=balancer.process.log)
 
 
 def _held(lease: dict[str, Any], name: str) -> bool:
