@@ -11,12 +11,11 @@ from typing import Any
 from ..balancer import Fairlead, Options
 from ..cluster.master import API_PORT, Master
 from ..scenario import Result, Scenario, Stage
-from ..waiting import now, observe, wait_until
+from ..waiting import now, wait_until
 from .kubernetes_access import asking
 
 # A master that left the endpoints must be out of the pool after this long: the grace of the list, and its last connections.
 LEAVES_WITHIN = 15
-FLAP_SECONDS = 2
 
 
 class Discovery(Scenario):
@@ -78,13 +77,11 @@ class Discovery(Scenario):
         log = balancer.process.log
         for master in stage.cluster.masters.values():
             master.apiserver.kill()
-        observe(FLAP_SECONDS)
         balancer.stop()
         balancer.process.start()
-        pool = wait_until(
-            lambda: _pool_if_answering(stage, balancer), "Fairlead runs again", within=20, log=log
-        )
+        pool = wait_until(lambda: _pool_if_answering(stage, balancer), "Fairlead runs again", within=20, log=log)
         sources = {name: backend["source"] for name, backend in pool.items()}
+        result.expect(all(backend["state"] != "up" for backend in pool.values()), "a dead apiserver was called up")
         others = [_address(master) for master in stage.cluster.masters.values() if master is not listed]
         result.expect(sources == {listed.name: "static", **dict.fromkeys(others, "cached")}, f"it began with {sources}")
         first.apiserver.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -50,7 +51,7 @@ class LeaseHandover(Scenario):
         result.notes.append(f"{LEASE} is held by {before['holder']} on {victim.name}")
         fault = victim.controller_manager.kill()
         last_renewal = fault - _lease(stage, balancer)["renewedAgoSeconds"]
-        expired = _moment(stage, balancer, lambda lease: lease["state"] == "expired", "the lease is expired", log)
+        expired = _moment(stage, balancer, lambda lease: bool(lease["state"] == "expired"), "the lease is expired")
         after = None
 
         def is_taken(lease: dict[str, Any]) -> bool:
@@ -58,7 +59,7 @@ class LeaseHandover(Scenario):
             after = lease
             return bool(lease["state"] == "held" and lease["holder"] != before["holder"])
 
-        taken = _moment(stage, balancer, is_taken, "another controller-manager holds the lease", log)
+        taken = _moment(stage, balancer, is_taken, "another controller-manager holds the lease")
         assert after is not None
         acquired = _acquired(stage)
         result.state_changes = f"{expired - fault:.2f} expired, {taken - fault:.2f} held"
@@ -97,9 +98,9 @@ def _held(lease: dict[str, Any], name: str) -> bool:
     return bool(lease["name"] == name and lease["state"] == "held")
 
 
-def _moment(stage: Stage, balancer: Fairlead, condition: Any, what: str, log: Any) -> float:
+def _moment(stage: Stage, balancer: Fairlead, condition: Callable[[dict[str, Any]], bool], what: str) -> float:
     """When the status first says so."""
-    wait_until(lambda: condition(_lease(stage, balancer)), what, within=40, log=log)
+    wait_until(lambda: condition(_lease(stage, balancer)), what, within=40, log=balancer.process.log)
     return now()
 
 
