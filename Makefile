@@ -103,6 +103,7 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the example configu
 	install -D -m 0755 .build/release/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
 	strip $(DESTDIR)$(PREFIX)/bin/fairlead
 	install -D -m 0644 config/fairlead.yaml $(DESTDIR)$(PREFIX)/share/fairlead/fairlead.yaml
+	install -D -m 0644 config/kubernetes-access.yaml $(DESTDIR)$(PREFIX)/share/fairlead/kubernetes-access.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	.build/release/fairlead --generate-completion-script bash \

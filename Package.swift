@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "DataPlane", dependencies: ["Balancing", "SystemIO"], swiftSettings: strict),
         .target(name: "SecureHTTP", dependencies: ["SystemIO", "COpenSSL"], swiftSettings: strict),
         .target(
-            name: "ControlPlane", dependencies: ["SecureHTTP", "Balancing", "SystemIO", logging],
+            name: "ControlPlane", dependencies: ["SecureHTTP", "Balancing", "SystemIO", logging, yams],
             swiftSettings: strict),
         .target(name: "Admin", dependencies: ["SecureHTTP", "SystemIO", logging], swiftSettings: strict),
         .target(name: "FairleadConfiguration", dependencies: ["SystemIO", yams], swiftSettings: strict),

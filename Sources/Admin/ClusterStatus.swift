@@ -125,19 +125,22 @@ package struct LeaseStatus: Codable, Equatable, Sendable {
     package var name: String
     /// Who holds it; empty when nobody does.
     package var holder: String
-    /// `held`, or what is wrong with it.
+    /// `held`, `expired` (nobody has renewed it), `released` (its holder has given it up), `missing` or `unknown` (it could
+    /// not be read lately).
     package var state: String
-    /// Age of the last renewal; null when it is not known.
+    /// Age of the last renewal that was seen, by Fairlead's own clock; null when there is none.
     package var renewedAgoSeconds: Double?
     /// How long a renewal is good for.
     package var durationSeconds: Double
     /// How often the holder has changed, as the lease counts it.
     package var transitions: UInt64
+    /// Those that were seen to hold it before and do not now, the latest first. Who else waits for it a lease does not tell.
+    package var formerHolders: [String]
 
     /// All fields at once.
     package init(
         name: String, holder: String, state: String, renewedAgoSeconds: Double?, durationSeconds: Double,
-        transitions: UInt64
+        transitions: UInt64, formerHolders: [String] = []
     ) {
         self.name = name
         self.holder = holder
@@ -145,6 +148,7 @@ package struct LeaseStatus: Codable, Equatable, Sendable {
         self.renewedAgoSeconds = renewedAgoSeconds
         self.durationSeconds = durationSeconds
         self.transitions = transitions
+        self.formerHolders = formerHolders
     }
 
     /// Writes every key, null where there is no value.
@@ -156,5 +160,6 @@ package struct LeaseStatus: Codable, Equatable, Sendable {
         try container.encode(renewedAgoSeconds, forKey: .renewedAgoSeconds)
         try container.encode(durationSeconds, forKey: .durationSeconds)
         try container.encode(transitions, forKey: .transitions)
+        try container.encode(formerHolders, forKey: .formerHolders)
     }
 }

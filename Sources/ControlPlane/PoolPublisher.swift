@@ -13,6 +13,9 @@ package protocol PoolPublisher: Sendable {
     ///   - addresses: Where each of its members is dialled.
     func publish(frontend: String, snapshot: PoolSnapshot, addresses: [BackendID: SocketAddress])
 
+    /// How many connections a backend has now, dials under way included.
+    func connections(of backend: BackendID) -> Int
+
     /// Ends every connection to a backend with RST to both ends.
     ///
     /// - Parameters:

@@ -101,7 +101,7 @@ extension Configuration {
     package struct Leases: Sendable, Equatable {
         /// The kubeconfig of a user that may read leases in `kube-system`.
         package var kubeconfig: String
-        /// Time between two looks, 100ms to 1h.
+        /// Time between two looks where watching is not allowed, 100ms to 1h.
         package var interval: Duration
 
         package init(kubeconfig: String, interval: Duration = .seconds(2)) {

@@ -31,6 +31,8 @@ final class ClientExchange: @unchecked Sendable {
     private var deadline: Deadline?
     private var connected: ((Result<Void, HTTPClientError>) -> Void)?
     private var responded: ((Result<HTTPResponse, HTTPClientError>) -> Void)?
+    /// A body that is read in pieces: from its request until its end has been read.
+    private var stream: BodyStream?
     private var parser = HTTPResponseParser(requestMethod: "GET", bodyLimit: 0)
     private var closeHandlers: [@Sendable (HTTPClientError) -> Void] = []
 
@@ -78,24 +80,68 @@ final class ClientExchange: @unchecked Sendable {
         _ request: HTTPRequest, timeout: Duration, bodyLimit: Int,
         completion: @escaping (Result<HTTPResponse, HTTPClientError>) -> Void
     ) {
-        dispatchPrecondition(condition: .onQueue(queue))
-        switch state {
-        case .idle: break
-        case .closed(let error, _): return completion(.failure(error))
-        case .new, .connecting, .busy:
-            return completion(.failure(.malformed("another request is under way on this connection")))
-        }
-        let bytes: [UInt8]
-        do throws(HTTPParseError) {
-            bytes = try HTTPSerializer.bytes(of: request, host: host)
-        } catch {
-            return completion(.failure(Self.error(error)))
-        }
+        guard let bytes = bytes(of: request, completion) else { return }
         parser = HTTPResponseParser(requestMethod: request.method, bodyLimit: bodyLimit)
         responded = completion
         state = .busy
         deadline?.set(after: timeout)
         channel?.write(bytes)
+    }
+
+    /// Sends a request whose response has a body without a known end. `completion` is called once, with status and fields.
+    func open(
+        _ request: HTTPRequest, timeout: Duration,
+        completion: @escaping (Result<HTTPResponse, HTTPClientError>) -> Void
+    ) {
+        guard let bytes = bytes(of: request, completion) else { return }
+        parser = HTTPResponseParser(requestMethod: request.method, bodyLimit: .max)
+        stream = BodyStream(began: completion)
+        state = .busy
+        deadline?.set(after: timeout)
+        channel?.write(bytes)
+    }
+
+    /// Waits for the next piece of the body, nil after the last. `completion` is called once.
+    func nextPiece(timeout: Duration, completion: @escaping (Result<[UInt8]?, HTTPClientError>) -> Void) {
+        dispatchPrecondition(condition: .onQueue(queue))
+        if let piece = stream?.takePiece() {
+            channel?.setReading(true)
+            return completion(.success(piece))
+        }
+        switch state {
+        case .closed(let error, _) where stream?.hasEnded != true:
+            completion(.failure(error))
+        case .busy where stream?.waiting == nil && stream?.began == nil && stream != nil:
+            stream?.waiting = completion
+            deadline?.set(after: timeout)
+        case .busy, .new, .connecting:
+            completion(.failure(.malformed("nobody else may read this body")))
+        case .idle, .closed:
+            forgetStream()
+            completion(.success(nil))
+        }
+    }
+
+    /// The bytes of a request that can be sent now; nil after `completion` was told why not.
+    private func bytes(
+        of request: HTTPRequest, _ completion: (Result<HTTPResponse, HTTPClientError>) -> Void
+    ) -> [UInt8]? {
+        dispatchPrecondition(condition: .onQueue(queue))
+        switch state {
+        case .idle where stream == nil: break
+        case .closed(let error, _):
+            completion(.failure(error))
+            return nil
+        case .new, .connecting, .busy, .idle:
+            completion(.failure(.malformed("another request is under way on this connection")))
+            return nil
+        }
+        do throws(HTTPParseError) {
+            return try HTTPSerializer.bytes(of: request, host: host)
+        } catch {
+            completion(.failure(Self.error(error)))
+            return nil
+        }
     }
 
     /// Calls `handler` when the peer ends the idle connection, now if it has done so.
@@ -150,10 +196,55 @@ final class ClientExchange: @unchecked Sendable {
             return end(.malformed("data came that no request asked for"), isNews: true)
         }
         do throws(HTTPParseError) {
-            if let parsed = try parser.parse(bytes) { finish(parsed) }
+            if let parsed = try parser.parse(bytes) {
+                finish(parsed)
+            } else if stream != nil {
+                advanceStream()
+            }
         } catch {
             end(Self.error(error), isNews: false)
         }
+    }
+
+    /// Hands on what has come of a body. What nobody waits for is kept up to a bound; then the peer must wait.
+    private func advanceStream() {
+        guard let head = parser.head else { return }
+        if let began = stream?.began {
+            stream?.began = nil
+            deadline?.clear()
+            began(.success(head))
+        }
+        stream?.append(parser.takeBody())
+        deliverPiece()
+        if stream?.isFull == true { channel?.setReading(false) }
+    }
+
+    private func deliverPiece() {
+        guard let waiting = stream?.waiting, let piece = stream?.takePiece() else { return }
+        stream?.waiting = nil
+        deadline?.clear()
+        waiting(.success(piece))
+    }
+
+    private func finishStream(_ last: HTTPResponse) {
+        guard stream != nil else { return }
+        stream?.hasEnded = true
+        if let began = stream?.began {
+            stream?.began = nil
+            began(.success(HTTPResponse(status: last.status, headers: last.headers)))
+        }
+        stream?.append(last.body)
+        deliverPiece()
+        // Whoever still waits hears of the end; the next request may be sent then.
+        guard let waiting = stream?.waiting else { return }
+        stream?.waiting = nil
+        forgetStream()
+        waiting(.success(nil))
+    }
+
+    /// The body was read to its end. On a closed connection that stays known: asked again, there is still no failure.
+    private func forgetStream() {
+        if case .idle = state { stream = nil }
     }
 
     private func finish(_ parsed: HTTPResponseParser.Parsed) {
@@ -164,8 +255,11 @@ final class ClientExchange: @unchecked Sendable {
         if parsed.keepsAlive, !parser.hasExcess, channel?.hasUnsent == false {
             state = .idle
         } else {
+            // An end that is all there is no failure: the reader of a body gets it in whole.
+            stream?.hasEnded = true
             end(.closed, isNews: false)
         }
+        finishStream(parsed.response)
         completion?(.success(parsed.response))
     }
 
@@ -216,6 +310,13 @@ final class ClientExchange: @unchecked Sendable {
         (self.connected, self.responded, closeHandlers) = (nil, nil, [])
         connected?(.failure(error))
         responded?(.failure(error))
+        if let unfinished = stream, !unfinished.hasEnded {
+            let (began, waiting) = (unfinished.began, unfinished.waiting)
+            stream?.began = nil
+            stream?.waiting = nil
+            began?(.failure(error))
+            waiting?(.failure(error))
+        }
         if isNews { for handler in handlers { handler(error) } }
     }
 

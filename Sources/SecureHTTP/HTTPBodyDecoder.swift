@@ -43,6 +43,12 @@ struct HTTPBodyDecoder {
     /// Whether the end of the connection is the end of the body.
     var endsWithConnection: Bool { state == .untilClose }
 
+    /// Hands over the bytes decoded so far, which then no longer count against the limit.
+    mutating func takeBody() -> [UInt8] {
+        defer { body = [] }
+        return body
+    }
+
     /// Takes what is there. Returns whether the body is complete.
     mutating func decode(_ input: inout HTTPInput) throws(HTTPParseError) -> Bool {
         while state != .done {

@@ -71,6 +71,44 @@ package final class HTTPConnection: Sendable {
         return try result.get()
     }
 
+    /// Sends a request and waits for the head of the response; its body, which may never end, is then read in pieces.
+    ///
+    /// The connection takes the next request when the body's end has been read.
+    /// - Parameters:
+    ///   - request: As for `send`.
+    ///   - timeout: From now to the end of the response's head.
+    /// - Returns: The response, whatever its status.
+    /// - Throws: As `send`.
+    package func open(_ request: HTTPRequest, timeout: Duration) async throws(HTTPClientError) -> HTTPResponseStream {
+        let exchange = exchange
+        let result: Result<HTTPResponse, HTTPClientError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                exchange.queue.async {
+                    exchange.open(request, timeout: timeout) { continuation.resume(returning: $0) }
+                }
+            }
+        } onCancel: {
+            exchange.queue.async { exchange.close() }
+        }
+        return HTTPResponseStream(head: try result.get(), connection: self)
+    }
+
+    /// The next piece of the body that `open` has begun; nil after its end.
+    fileprivate func nextPiece(timeout: Duration) async throws(HTTPClientError) -> [UInt8]? {
+        let exchange = exchange
+        defer { withExtendedLifetime(self) {} }
+        let result: Result<[UInt8]?, HTTPClientError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                exchange.queue.async {
+                    exchange.nextPiece(timeout: timeout) { continuation.resume(returning: $0) }
+                }
+            }
+        } onCancel: {
+            exchange.queue.async { exchange.close() }
+        }
+        return try result.get()
+    }
+
     /// The server's certificate; nil without TLS. One that did not verify is in `HTTPClientError.certificate`.
     package var peerCertificate: CertificateSummary? { exchange.shared.withLock { $0.peerCertificate } }
 
@@ -93,5 +131,24 @@ package final class HTTPConnection: Sendable {
     package func close() {
         let exchange = exchange
         exchange.queue.async { exchange.close() }
+    }
+}
+
+/// A response whose body is read in pieces as it comes, such as a watch of Kubernetes. One reader at a time.
+///
+/// It keeps its connection. What comes while nobody reads is kept up to 256 KiB; beyond that the server has to wait.
+package struct HTTPResponseStream: Sendable {
+    /// Status and fields; its body is empty.
+    package let head: HTTPResponse
+    /// What it is read from, and what takes the next request after its end.
+    package let connection: HTTPConnection
+
+    /// The next piece of the decoded body, as large as it came.
+    ///
+    /// - Parameter timeout: How long the server may say nothing. After it the connection is closed.
+    /// - Returns: nil after the end of the body.
+    /// - Throws: As `HTTPConnection.send`, once all that came before the failure has been read.
+    package func next(timeout: Duration) async throws(HTTPClientError) -> [UInt8]? {
+        try await connection.nextPiece(timeout: timeout)
     }
 }

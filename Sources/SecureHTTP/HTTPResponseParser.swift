@@ -48,6 +48,12 @@ struct HTTPResponseParser {
         return nil
     }
 
+    /// Status and fields, once they have come and while the body has not ended.
+    var head: HTTPResponse? { pending?.response }
+
+    /// Hands over what has come of the body since the last call; the complete response then has only the rest.
+    mutating func takeBody() -> [UInt8] { pending?.body.takeBody() ?? [] }
+
     /// The peer has closed. Returns the response when that was its end; nil when it is cut off.
     mutating func finish() -> Parsed? {
         guard let pending, pending.body.endsWithConnection else { return nil }

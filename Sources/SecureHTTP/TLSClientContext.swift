@@ -9,24 +9,72 @@ package struct TLSClientOptions: Sendable, Hashable {
     package var certFile: String?
     /// A PEM file of the client certificate's key, not encrypted; nil: it stands in `certFile`.
     package var keyFile: String?
+    /// The same three in PEM, where they come from elsewhere than from files. Each goes before its file.
+    package var inline: Inline
     /// The name or IP address that the server's certificate must carry; nil: the host that is connected to.
     package var serverName: String?
     /// Accept any certificate. For trials only.
     package var insecureSkipVerify: Bool
-    /// Where these options stand in the configuration, so that messages can name the field to set.
-    package var fieldPath: String
+    /// What the fields that hold these options are called, so that messages can name the one to set.
+    package var fieldNames: FieldNames
+
+    /// Certificates and keys in memory, as a kubeconfig carries them.
+    package struct Inline: Sendable, Hashable {
+        /// The certificates to trust, in PEM.
+        package var ca: [UInt8]?
+        /// The client certificate and its chain, in PEM.
+        package var cert: [UInt8]?
+        /// The client certificate's key, in PEM.
+        package var key: [UInt8]?
+
+        /// All at once; nil: none.
+        package init(ca: [UInt8]? = nil, cert: [UInt8]? = nil, key: [UInt8]? = nil) {
+            self.ca = ca
+            self.cert = cert
+            self.key = key
+        }
+    }
+
+    /// The names by which messages call the fields.
+    package struct FieldNames: Sendable, Hashable {
+        /// Of the authorities.
+        package var ca: String
+        /// Of the client certificate.
+        package var cert: String
+        /// Of its key.
+        package var key: String
+        /// Of the server's name.
+        package var serverName: String
+
+        /// Names of any form.
+        package init(ca: String, cert: String, key: String, serverName: String) {
+            self.ca = ca
+            self.cert = cert
+            self.key = key
+            self.serverName = serverName
+        }
+
+        /// The names that Fairlead's configuration has, below the path of its section.
+        package init(path: String) {
+            self.init(
+                ca: "\(path).caFile", cert: "\(path).certFile", key: "\(path).keyFile", serverName: "\(path).serverName"
+            )
+        }
+    }
 
     /// Options; by default the system's roots are trusted and no client certificate is sent.
     package init(
         caFile: String? = nil, certFile: String? = nil, keyFile: String? = nil, serverName: String? = nil,
-        insecureSkipVerify: Bool = false, fieldPath: String = "health.tls"
+        insecureSkipVerify: Bool = false, fieldNames: FieldNames = FieldNames(path: "health.tls"),
+        inline: Inline = Inline()
     ) {
+        self.inline = inline
         self.caFile = caFile
         self.certFile = certFile
         self.keyFile = keyFile
         self.serverName = serverName
         self.insecureSkipVerify = insecureSkipVerify
-        self.fieldPath = fieldPath
+        self.fieldNames = fieldNames
     }
 }
 
@@ -84,8 +132,8 @@ package final class TLSClientContext: Sendable {
 
     private static func load(_ options: TLSClientOptions) throws(TLSError) -> TLSContextHandle {
         let handle = try TLSContextHandle(isServer: false)
-        if let caFile = options.caFile {
-            try handle.trust(try PEM.read(caFile), file: caFile)
+        if let ca = try material(options.inline.ca, options.caFile) {
+            try handle.trust(ca.bytes, file: ca.file)
         } else {
             SSL_CTX_set_default_verify_paths(handle.pointer)
         }
@@ -93,16 +141,23 @@ package final class TLSClientContext: Sendable {
         X509_VERIFY_PARAM_set_flags(parameters, UInt(X509_V_FLAG_PARTIAL_CHAIN))
         X509_VERIFY_PARAM_set_hostflags(
             parameters, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
-        if let certFile = options.certFile {
-            let keyFile = options.keyFile ?? certFile
+        if let certificate = try material(options.inline.cert, options.certFile) {
+            let key = try material(options.inline.key, options.keyFile) ?? certificate
             try handle.useIdentity(
-                certificate: try PEM.read(certFile), certificateFile: certFile,
-                key: try PEM.read(keyFile), keyFile: keyFile)
+                certificate: certificate.bytes, certificateFile: certificate.file, key: key.bytes, keyFile: key.file)
         } else if let keyFile = options.keyFile {
             throw TLSError(
-                file: keyFile, reason: "\(options.fieldPath).keyFile is of no use without \(options.fieldPath).certFile"
-            )
+                file: keyFile, reason: "\(options.fieldNames.key) is of no use without \(options.fieldNames.cert)")
         }
         return handle
+    }
+
+    /// PEM from memory if there is any, else from the file; nil when there is neither.
+    private static func material(
+        _ inline: [UInt8]?, _ file: String?
+    ) throws(TLSError) -> (bytes: [UInt8], file: String?)? {
+        if let inline { return (inline, nil) }
+        guard let file else { return nil }
+        return (try PEM.read(file), file)
     }
 }

@@ -204,15 +204,15 @@ package final class TLSSession {
         // Alerts of the peer have their number above SSL_AD_REASON_OFFSET (RFC 8446, 6.2).
         let alert = (SSL_AD_REASON_OFFSET..<SSL_AD_REASON_OFFSET + 256).contains(reason)
         guard alert, let client else { return OpenSSLError.words(error) }
-        let field = client.options.fieldPath
+        let names = client.options.fieldNames
         let said = Self.alertName(reason - SSL_AD_REASON_OFFSET)
         switch sentCertificateOnRequest {
         case .some(false):
-            return "the server requires a client certificate (it said: \(said)): set \(field).certFile and .keyFile"
+            return "the server requires a client certificate (it said: \(said)): set \(names.cert) and \(names.key)"
         case .some(true):
-            let file = client.options.certFile ?? ""
-            return "the server refused the client certificate \(file) (it said: \(said)): "
-                + "\(field).certFile must be signed by the CA that the server trusts, and not be expired"
+            let file = client.options.inline.cert == nil ? client.options.certFile.map { " \($0)" } ?? "" : ""
+            return "the server refused the client certificate\(file) (it said: \(said)): "
+                + "\(names.cert) must be signed by the CA that the server trusts, and not be expired"
         case .none:
             return "the server refused the handshake (it said: \(said))"
         }

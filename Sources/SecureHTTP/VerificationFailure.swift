@@ -16,7 +16,7 @@ struct VerificationFailure {
     ///   - host: The name or address that the certificate had to carry.
     /// - Returns: One line.
     func words(options: TLSClientOptions, host: String) -> String {
-        let field = "\(options.fieldPath).caFile"
+        let field = options.fieldNames.ca
         switch code {
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
             X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_CERT_UNTRUSTED, X509_V_ERR_CERT_SIGNATURE_FAILURE,
@@ -27,7 +27,8 @@ struct VerificationFailure {
         case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH:
             let names = leaf?.names ?? []
             let instead = names.isEmpty ? "it carries no names at all" : "only for \(list(names))"
-            let remedy = "add it to the server's certificate or set \(options.fieldPath).serverName to one of its names"
+            let remedy =
+                "add it to the server's certificate or set \(options.fieldNames.serverName) to one of its names"
             return "certificate is not valid for \(host), \(instead): \(remedy)"
         case X509_V_ERR_CERT_HAS_EXPIRED:
             return "\(which) expired on \(date(culprit?.notAfter)): renew it (kubeadm: \"kubeadm certs renew all\")"
@@ -42,6 +43,7 @@ struct VerificationFailure {
     }
 
     private func advice(_ options: TLSClientOptions, _ field: String) -> String {
+        if options.inline.ca != nil { return "\(field) holds another CA; put the one there that signed it" }
         guard let file = options.caFile else { return "set \(field) to the cluster's CA" }
         return "\(field) (\(file)) holds another CA; set it to the one that signed the server's certificate"
     }

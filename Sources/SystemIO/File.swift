@@ -27,7 +27,8 @@ package enum File {
         }
     }
 
-    /// Replaces a file as a whole: a reader sees the old content or the new, also after a crash (write, fsync, rename).
+    /// Replaces a file as a whole: a reader sees the old content or the new, also after a crash (write, fsync, rename,
+    /// fsync of the folder).
     ///
     /// - Parameters:
     ///   - path: The file; its folder must exist.
@@ -46,6 +47,18 @@ package enum File {
             unlink(temporary)
             throw error
         }
+        try syncDirectory(of: path)
+    }
+
+    /// Makes a rename last: until its folder is written, a crash may bring the old name back.
+    private static func syncDirectory(of path: String) throws(Errno) {
+        let slash = path.lastIndex(of: "/")
+        let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let number = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard number >= 0 else { throw .current }
+        let descriptor = OwnedDescriptor(owning: number)
+        // Some file systems cannot, and say EINVAL.
+        guard fsync(descriptor.rawValue) == 0 || Errno.current == .invalidArgument else { throw .current }
     }
 
     /// Removes a file or socket. That it was not there is no error.

@@ -29,6 +29,8 @@ extension Daemon {
     /// Takes what etcd's members mean for the backends of every frontend; nil: nothing is known, nor will be.
     func take(etcd outlook: EtcdOutlook?) async {
         etcdOutlook = outlook
+        // The property, not the parameter: while this waited for one controller, a newer one may have come.
+        for controller in controllers { await controller.take(etcd: etcdOutlook) }
     }
 
     /// The etcd part of the status; nil while it is not watched.

@@ -18,7 +18,7 @@ extension Daemon: AdminSource {
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
-            frontends: frontends, etcd: await etcdStatus())
+            frontends: frontends, etcd: await etcdStatus(), leases: await leaseStatus())
     }
 
     nonisolated func events(after id: UInt64, waiting time: Duration) async -> [EventStatus] {
@@ -149,7 +149,9 @@ extension Daemon {
         let guards = MetricFamily(
             "fairlead_frontend_guard_activations_total", .counter,
             help: "Times that a guard began to hold backends although their probes fail.", samples: activations)
-        return MetricsInput(status: await status(), backends: details, extra: [guards] + relayFamilies())
+        return MetricsInput(
+            status: await status(), backends: details,
+            extra: [guards] + relayFamilies() + (await discoveryFamilies()))
     }
 
     /// Counters that the status does not have.

@@ -35,6 +35,8 @@ actor Daemon {
     var etcdWatch: EtcdWatch?
     /// What it has said last.
     var etcdOutlook: EtcdOutlook?
+    /// What speaks to the Kubernetes API.
+    var kubernetes = KubernetesParts()
     private let observer: RelayObserver
     private var admin: AdminServer?
     /// From the first signal to stop on.
@@ -102,8 +104,12 @@ actor Daemon {
                 throw Failure(reasons: ["\(error)"])
             }
         }
+        for (controller, frontend) in zip(controllers, loaded.configuration.frontends) {
+            await prepareDiscovery(controller, frontend)
+        }
         for controller in controllers { await controller.start() }
         await watchEtcd(loaded.configuration.etcd)
+        await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
         noteIdleFields(loaded.configuration)
     }
@@ -111,9 +117,7 @@ actor Daemon {
     /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
     private func noteIdleFields(_ configuration: Configuration) {
         var fields: [String] = []
-        if configuration.leases != nil { fields.append("leases") }
         if configuration.logging.connections { fields.append("logging.connections") }
-        if configuration.frontends.contains(where: { $0.discovery != nil }) { fields.append("frontends[].discovery") }
         guard !fields.isEmpty else { return }
         logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }
@@ -145,6 +149,7 @@ actor Daemon {
         } catch {
             faults.append(ConfigurationFaults.Fault(fieldPath: "etcd.tls", line: 1, column: 1, message: "\(error)"))
         }
+        faults += kubeconfigFaults(configuration)
         return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
     }
 
@@ -189,6 +194,7 @@ actor Daemon {
         controllers = ordered
         observer.observe(ordered)
         await watchEtcd(configuration.etcd)
+        await reloadKubernetes(configuration)
         // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.
         for controller in removed {
             dataPlane.close(frontend: controller.name)
@@ -250,6 +256,7 @@ actor Daemon {
         var isTurning = await everyWorkerTurns()
         if isTurning { await waitForConnections(until: deadline) }
         await watchEtcd(nil)
+        await kubernetes.stop()
         for controller in controllers { await controller.stop() }
         admin?.stop()
         await admin?.stopped()

@@ -74,7 +74,7 @@ extension Configuration.Etcd {
 
     private var tlsOptions: TLSClientOptions {
         var options = tls.clientOptions
-        options.fieldPath = "etcd.tls"
+        options.fieldNames = .init(path: "etcd.tls")
         return options
     }
 }

@@ -13,6 +13,10 @@ struct RelayPublisher: PoolPublisher {
         dataPlane.publish(frontend: frontend, snapshot: snapshot, addresses: addresses)
     }
 
+    func connections(of backend: BackendID) -> Int {
+        dataPlane.counters(ofBackend: backend)?.active ?? 0
+    }
+
     func resetConnections(of backend: BackendID, frontend: String, over duration: Duration) {
         dataPlane.resetConnections(of: backend, over: duration)
     }

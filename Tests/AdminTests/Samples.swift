@@ -55,8 +55,7 @@ enum Samples {
         leases: [
             LeaseStatus(
                 name: "kube-scheduler", holder: "master-1_x", state: "held", renewedAgoSeconds: 1.5,
-                durationSeconds: 15,
-                transitions: 3)
+                durationSeconds: 15, transitions: 3, formerHolders: ["master-2_y"])
         ])
 
     static let bare = Status(

@@ -226,6 +226,9 @@ private let golden = """
       "leases" : [
         {
           "durationSeconds" : 15,
+          "formerHolders" : [
+            "master-2_y"
+          ],
           "holder" : "master-1_x",
           "name" : "kube-scheduler",
           "renewedAgoSeconds" : 1.5,

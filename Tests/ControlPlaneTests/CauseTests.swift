@@ -26,7 +26,7 @@ struct CauseTests {
     }
 
     private func guardEvents(_ stage: Stage) -> [Event] {
-        stage.events.recent.filter { $0.subject == "guard/kube-apiserver" }
+        stage.events.events(after: 0).filter { $0.subject == "guard/kube-apiserver" }
     }
 
     @Test(
@@ -156,7 +156,7 @@ struct CauseTests {
         #expect(await states(stage) == [.up, .degraded, .up])
         #expect(try await stage.status("b1").reason == "etcd member m1: alarm NOSPACE")
         #expect(stage.publisher.snapshots.last?.snapshot.members.map(\.effectiveWeight) == [100, 25, 100])
-        let event = try #require(stage.events.recent.last)
+        let event = try #require(stage.events.events(after: 0).last)
         #expect(event.subject == "backend/kube-apiserver/b1" && event.to == "degraded")
         #expect(event.cause == "etcd member m1: alarm NOSPACE")
         try await stage.advance(.seconds(10))

@@ -87,6 +87,11 @@ final class RecordingPublisher: PoolPublisher {
         events.withLock { $0.append((now, .published(snapshot, addresses))) }
     }
 
+    /// What `connections(of:)` answers; 0 for those that are not in it.
+    let open = Locked<[BackendID: Int]>([:])
+
+    func connections(of backend: BackendID) -> Int { open.withLock { $0[backend] ?? 0 } }
+
     func resetConnections(of backend: BackendID, frontend: String, over duration: Duration) {
         let now = clock.now()
         events.withLock { $0.append((now, .reset(backend))) }

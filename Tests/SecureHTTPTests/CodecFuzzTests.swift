@@ -18,6 +18,26 @@ enum CodecOutcome {
         }
     }
 
+    /// The same as `response`, but with the body taken in pieces as it comes.
+    static func stream(_ bytes: [UInt8], splits: [Int], method: String, ends: Bool) -> String {
+        var parser = HTTPResponseParser(requestMethod: method, bodyLimit: .max)
+        var body: [UInt8] = []
+        func words(_ parsed: HTTPResponseParser.Parsed) -> String {
+            let text = String(decoding: body + parsed.response.body, as: UTF8.self)
+            return "\(parsed.response.status) \(text) \(parsed.keepsAlive ? "keep" : "close")"
+        }
+        do throws(HTTPParseError) {
+            for piece in pieces(bytes, splits) {
+                if let parsed = try parser.parse(piece) { return words(parsed) }
+                body += parser.takeBody()
+            }
+            if ends, let parsed = parser.finish() { return words(parsed) }
+            return "incomplete"
+        } catch {
+            return "error \(kind(error))"
+        }
+    }
+
     static func requests(_ bytes: [UInt8], splits: [Int]) -> String {
         var parser = HTTPRequestParser(headLimit: 2_048, bodyLimit: 4_096)
         var text = ""
@@ -110,6 +130,22 @@ struct CodecFuzzTests {
             for splits in [Self.splits(bytes.count, &generator), Array(0..<bytes.count)] {
                 let split = CodecOutcome.response(bytes, splits: splits, method: method, limit: limit, ends: true)
                 #expect(split == whole, "seed \(seed): \(String(reflecting: String(decoding: bytes, as: UTF8.self)))")
+            }
+        }
+    }
+
+    @Test("reads a body in pieces as it reads it whole", arguments: [11, 12, 13] as [UInt64])
+    func streams(seed: UInt64) async {
+        var generator = SeededGenerator(seed: seed)
+        for _ in 0..<500 {
+            await Task.yield()
+            let text = Self.responses.randomElement(using: &generator) ?? ""
+            let bytes = Self.mutated(Array(text.utf8), &generator)
+            let method = Bool.random(using: &generator) ? "GET" : "HEAD"
+            let whole = CodecOutcome.response(bytes, splits: [], method: method, limit: .max, ends: true)
+            for splits in [Self.splits(bytes.count, &generator), Array(0..<bytes.count)] {
+                let stream = CodecOutcome.stream(bytes, splits: splits, method: method, ends: true)
+                #expect(stream == whole, "seed \(seed): \(String(reflecting: String(decoding: bytes, as: UTF8.self)))")
             }
         }
     }

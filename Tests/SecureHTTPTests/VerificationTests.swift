@@ -22,7 +22,7 @@ struct VerificationTests {
         let wrongFile = try await words(pki.server(), TLSClientOptions(caFile: other.caFile))
         #expect(wrongFile.contains("signed by unknown authority (CN=cluster CA)"))
         #expect(wrongFile.contains(other.caFile))
-        let noFile = try await words(pki.server(), TLSClientOptions(fieldPath: "frontends[0].health.tls"))
+        let noFile = try await words(pki.server(), TLSClientOptions(fieldNames: .init(path: "frontends[0].health.tls")))
         #expect(noFile.contains("set frontends[0].health.tls.caFile to the cluster's CA"))
     }
 

@@ -49,6 +49,12 @@ package final class ScriptedServer: Sendable {
     /// How many connections have been accepted.
     package var accepted: Int { listener.state.withLock { $0.accepted } }
 
+    /// The first line of each request that `readRequest` has read, in order.
+    package var requests: [String] { listener.state.withLock { $0.requests } }
+
+    /// How many bytes the kernel has taken for all floods.
+    package var flooded: Int { listener.state.withLock { $0.flooded } }
+
     /// How many connections are open.
     package var open: Int { listener.state.withLock { $0.open.count } }
 
@@ -63,6 +69,8 @@ private final class Listener: Sendable {
     struct State {
         var accepted = 0
         var open: Set<BorrowedDescriptor> = []
+        var requests: [String] = []
+        var flooded = 0
         var isReleased = false
         var isStopped = false
     }
@@ -129,6 +137,8 @@ private final class Listener: Sendable {
         case .readRequest:
             var seen: [UInt8] = []
             while !seen.contains(sequence: [0x0d, 0x0a, 0x0d, 0x0a]) { seen += try await stream.read() }
+            let line = String(decoding: seen.prefix { $0 != 0x0d }, as: UTF8.self)
+            state.withLock { $0.requests.append(line) }
         case .send(let bytes):
             try await stream.write(bytes)
         case .trickle(let bytes, let pause):
@@ -137,7 +147,10 @@ private final class Listener: Sendable {
                 try await stream.write([byte])
             }
         case .flood(let bytes):
-            while true { try await stream.write(bytes) }
+            while true {
+                try await stream.write(bytes)
+                state.withLock { $0.flooded += bytes.count }
+            }
         case .silence:
             while true { _ = try await stream.read() }
         case .wait:

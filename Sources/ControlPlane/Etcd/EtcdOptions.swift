@@ -37,7 +37,7 @@ package struct EtcdOptions: Hashable, Sendable {
     /// Options; the values given by default are those of the configuration.
     package init(
         isStacked: Bool = true, members: [EtcdMemberSpecification], interval: Duration = .seconds(2),
-        timeout: Duration = .seconds(2), tls: TLSClientOptions = TLSClientOptions(fieldPath: "etcd.tls")
+        timeout: Duration = .seconds(2), tls: TLSClientOptions = TLSClientOptions(fieldNames: .init(path: "etcd.tls"))
     ) {
         self.isStacked = isStacked
         self.members = members

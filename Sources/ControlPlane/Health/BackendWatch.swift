@@ -35,6 +35,10 @@ final class BackendWatch {
     var histogram = ProbeHistogram()
     /// Since when the backend has answered nothing but 401 and 403.
     var unauthorizedSince: Instant?
+    /// Why it drains although nobody has drained it: a discovery does not list it any more.
+    var departure: String?
+    /// Whether it may leave the pool as soon as it has no connection.
+    var mayLeave = false
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
 
@@ -70,8 +74,14 @@ final class BackendWatch {
 
     /// The state as people see it: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
-        administrative == .drained && health.state.isUsable ? .draining : health.state
+        isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
     }
+
+    /// Whether it gets no new connections although its probes would allow it.
+    private var isTakenOut: Bool { administrative == .drained || departure != nil }
+
+    /// Whether it is known from a discovery alone.
+    var isDiscovered: Bool { specification.source != "static" }
 
     /// Whether it looks silent at `instant`: a probe has been without an answer for `suspectInterval`, and there was none to
     /// another for a whole `timeout`. One that answers late, but always, has an overdue probe at any moment, and is not silent.
@@ -81,25 +91,35 @@ final class BackendWatch {
     }
 
     /// Whether new connections can go there.
-    var isUsable: Bool { health.state.isUsable && administrative == .enabled }
+    var isUsable: Bool { health.state.isUsable && !isTakenOut }
 
     /// The backend as the data plane sees it at `instant`.
     func member(at instant: Instant) -> PoolMember {
         PoolMember(
-            id: id, name: specification.name, state: health.state, administrative: administrative, weight: weight,
-            effectiveWeight: health.effectiveWeight(of: weight, at: instant), isRamping: health.isRamping(at: instant),
+            id: id, name: specification.name, state: departure == nil ? health.state : shownState,
+            administrative: administrative, weight: weight,
+            effectiveWeight: departure != nil ? 0 : health.effectiveWeight(of: weight, at: instant),
+            isRamping: health.isRamping(at: instant),
             hashKey: PoolMember.hashKey(for: specification.address.description))
     }
 
     /// The backend as people see it at `instant`.
     func status(at instant: Instant) -> BackendHealthStatus {
         let isDrained = administrative == .drained && health.state.isUsable
+        let reason =
+            if isDrained {
+                "drained by the operator; otherwise \(health.state): \(health.reason)"
+            } else if let departure {
+                shownState == .draining ? departure : "\(health.reason); \(departure)"
+            } else {
+                health.reason
+            }
         return BackendHealthStatus(
             id: id, name: specification.name, address: specification.address,
             state: shownState,
-            reason: isDrained ? "drained by the operator; otherwise \(health.state): \(health.reason)" : health.reason,
+            reason: reason,
             since: since, administrative: administrative, weight: weight,
-            effectiveWeight: administrative == .drained ? 0 : health.effectiveWeight(of: weight, at: instant),
+            effectiveWeight: isTakenOut ? 0 : health.effectiveWeight(of: weight, at: instant),
             source: specification.source, etcdMember: specification.etcdMember, probe: lastProbe,
             certificate: certificate, probeHistogram: histogram, transitions: health.transitions)
     }

@@ -20,7 +20,12 @@ package actor FrontendController {
     let randomJitter: @Sendable () -> Double
     private let publisher: any PoolPublisher
     private let makeProber: MakeBackendProber
-    private let initialBackends: [BackendSpecification]
+    /// The backends of the configuration.
+    private(set) var configured: [BackendSpecification]
+    /// What a discovery stands for; nil: there is none.
+    var discovered: DiscoveredBackends?
+    /// The task that waits for draining backends to leave.
+    var departures: Int?
 
     private(set) var policy: HealthPolicy
     private(set) var options: ProbeOptions
@@ -78,14 +83,14 @@ package actor FrontendController {
         self.clock = clock
         randomJitter = jitter
         self.makeProber = makeProber
-        initialBackends = backends
+        configured = backends
     }
 
     /// Publishes the pool, all unknown, and begins to probe.
     package func start() {
         guard !hasStarted else { return }
         isRunning = true
-        watches = initialBackends.map { makeWatch($0) }
+        watches = expectedBackends().all.map { makeWatch($0) }
         hasStarted = true
         noteMembers(at: clock.now())
         publish()
@@ -104,12 +109,22 @@ package actor FrontendController {
     /// Applies a changed configuration in place.
     ///
     /// A backend of the same name and address keeps its id, its state, its probe connection and what its operator has set;
-    /// with another address it begins anew and keeps what its operator has set. One that is new begins as unknown. One that is not there any more leaves the pool; its connections are left alone.
+    /// with another address it begins anew and keeps what its operator has set. One that is new begins as unknown. One that is
+    /// not there any more leaves the pool; its connections are left alone. What a discovery has found stays.
     package func apply(policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification]) async {
         guard isRunning else { return }
         let asksDifferently = probe != options
         self.policy = policy
         options = probe
+        configured = backends
+        await reconcile(asksDifferently: asksDifferently)
+    }
+
+    /// Makes the pool that of the configuration and the discovery.
+    ///
+    /// - Parameter asksDifferently: Whether the options of probing have changed.
+    func reconcile(asksDifferently: Bool = false) async {
+        let (backends, departing) = expectedBackends()
         let former = watches
         var leaving = former
         var retired: [any BackendProber] = []
@@ -143,6 +158,7 @@ package actor FrontendController {
             logger.notice("backend \(watch.specification.name) left the pool", metadata: metadata(watch))
         }
         noteMembers(at: clock.now())
+        noteDepartures(departing)
         publish()
         noteGuard()
         for watch in watches {
@@ -224,6 +240,9 @@ extension FrontendController {
             if controller.isRunning { controller.publish() }
         }
     }
+
+    /// The connections that a backend has.
+    func connections(of watch: BackendWatch) -> Int { publisher.connections(of: watch.id) }
 
     /// Has all connections to a backend reset.
     func resetConnections(of watch: BackendWatch) {

@@ -53,6 +53,7 @@ struct CheckCommand: AsyncParsableCommand {
                 check.backends += await LiveCheck(frontend, clientAddresses: clientAddresses).run()
             }
             if let etcd = configuration.etcd { check.etcd = await LiveEtcdCheck(etcd).run() }
+            check.kubernetes = await KubernetesCheck(configuration).run()
         }
         report(check)
         if check.hasFindings { throw ExitCode.finding }
@@ -98,17 +99,26 @@ struct CheckReport: Encodable {
         var findings: [String] = []
     }
 
+    /// What a question to the Kubernetes API brought.
+    struct Kubernetes: Encodable {
+        /// The field that asks for it.
+        let field: String
+        var facts: [String] = []
+        var findings: [String] = []
+    }
+
     let path: String
     let faults: [Fault]
     var backends: [Backend] = []
     var etcd: [EtcdMember] = []
+    var kubernetes: [Kubernetes] = []
     /// What the file sets up, in words.
     private(set) var summary: [String] = []
     /// The faults, in the form that every command prints.
     private var faultReport: String?
 
     private enum CodingKeys: String, CodingKey {
-        case path, valid, faults, backends, etcd
+        case path, valid, faults, backends, etcd, kubernetes
     }
 
     init(configuration: Configuration, path: String) {
@@ -133,6 +143,7 @@ struct CheckReport: Encodable {
 
     var hasFindings: Bool {
         backends.contains { !$0.findings.isEmpty } || etcd.contains { !$0.findings.isEmpty }
+            || kubernetes.contains { !$0.findings.isEmpty }
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -142,6 +153,7 @@ struct CheckReport: Encodable {
         try container.encode(faults, forKey: .faults)
         try container.encode(backends, forKey: .backends)
         try container.encode(etcd, forKey: .etcd)
+        try container.encode(kubernetes, forKey: .kubernetes)
     }
 
     /// One line a fault, backend or etcd member, findings indented below.
@@ -160,6 +172,11 @@ struct CheckReport: Encodable {
             lines.append("etcd/\(member.name) \(member.url): \(member.findings.isEmpty ? "ok" : "FINDING")")
             lines += member.facts.map { "    \($0)" }
             lines += member.findings.map { "  ! \($0)" }
+        }
+        for question in kubernetes {
+            lines.append("\(question.field): \(question.findings.isEmpty ? "ok" : "FINDING")")
+            lines += question.facts.map { "    \($0)" }
+            lines += question.findings.map { "  ! \($0)" }
         }
         return lines.joined(separator: "\n") + "\n"
     }

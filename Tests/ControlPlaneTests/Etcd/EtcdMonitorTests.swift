@@ -102,7 +102,7 @@ import Testing
         try await stage.advance(.seconds(5))
         let health = await stage.monitor.status()
         #expect(health.leaderChanges == 1 && health.hasQuorum && health.term == 3)
-        let cluster = stage.events.recent.filter { $0.subject == "etcd-cluster" }
+        let cluster = stage.events.events(after: 0).filter { $0.subject == "etcd-cluster" }
         #expect(
             cluster.map { "\($0.from)>\($0.to)" } == [
                 "unknown>quorum", "quorum>no quorum", "no quorum>quorum", "m1>m2",

@@ -66,7 +66,7 @@ import Testing
 
     private func prober(
         _ address: SocketAddress, usesTLS: Bool = false,
-        tls: TLSClientOptions = TLSClientOptions(fieldPath: "etcd.tls"),
+        tls: TLSClientOptions = TLSClientOptions(fieldNames: .init(path: "etcd.tls")),
         connectionEnded: @escaping @Sendable () -> Void = {}
     ) -> NetworkEtcdProber {
         NetworkEtcdProber(
@@ -302,7 +302,7 @@ import Testing
         let client = try pki.clientFiles()
         let member = try StandIn(Self.well, tls: pki.server(clientCA: pki.authority))
         var options = TLSClientOptions(
-            caFile: pki.caFile, certFile: client.certFile, keyFile: client.keyFile, fieldPath: "etcd.tls")
+            caFile: pki.caFile, certFile: client.certFile, keyFile: client.keyFile, fieldNames: .init(path: "etcd.tls"))
         let known = prober(member.server.address, usesTLS: true, tls: options)
         #expect(try await known.facts(timeout: .seconds(20)).get().memberID == 1)
         await known.close()

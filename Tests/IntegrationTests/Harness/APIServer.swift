@@ -13,6 +13,7 @@ final class APIServer: Sendable {
         var answered = 0
         var waiting = 0
         var isReleased = false
+        var objects: [String: String] = [:]
     }
 
     let name: String
@@ -63,6 +64,9 @@ final class APIServer: Sendable {
         state.value.withLock { ($0.readiness, $0.liveness) = (readiness, liveness) }
     }
 
+    /// Sets what a path of the Kubernetes API lists. It can be listed, but not watched.
+    func setObjects(_ json: String, at path: String) { state.value.withLock { $0.objects[path] = json } }
+
     /// Lets `/slow` be answered.
     func release() { state.value.withLock { $0.isReleased = true } }
 
@@ -103,7 +107,11 @@ final class APIServer: Sendable {
                 _ = await eventually(timeout: .seconds(60)) { Task.isCancelled || state.value.withLock(\.isReleased) }
                 return .text(200, name)
             default:
-                return .text(404, "not found")
+                guard let json = state.value.withLock({ $0.objects[request.path] }) else {
+                    return .text(404, "not found")
+                }
+                let isWatch = request.query?.contains("watch=1") == true
+                return isWatch ? .json(403, Array("{}".utf8)) : .json(200, Array(json.utf8))
             }
         }
     }

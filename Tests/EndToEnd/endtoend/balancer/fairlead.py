@@ -49,12 +49,17 @@ class Fairlead(Balancer):
             f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}, '
             f"etcdMember: {name}}}"
             for name, master in self.cluster.masters.items()
+            if options.listed is None or name in options.listed
         )
         members = "\n".join(
             f'  - {{name: {name}, url: "https://{master.host.address}:2379"}}'
             for name, master in self.cluster.masters.items()
         )
         etcd_prober = self.cluster.etcd_prober
+        discovery, leases = "", ""
+        if options.asks_kubernetes:
+            discovery = f"  discovery: {{kubernetes: {{kubeconfig: {self.cluster.reader_kubeconfig}}}}}\n"
+            leases = f"leases: {{kubeconfig: {self.cluster.reader_kubeconfig}}}\n"
         # slowStart is shorter than the default because its end is awaited before the next scenario.
         self.configuration.write_text(
             f"""\
@@ -68,6 +73,7 @@ frontends:
     tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
   backends:
 {backends}
+{discovery}{leases}\
 etcd:
   members:
 {members}
@@ -79,7 +85,7 @@ shutdownGracePeriod: 1s
         )
 
     def backends(self) -> dict[str, BackendStatus]:
-        frontend = self._status()["frontends"][0]
+        frontend = self.status()["frontends"][0]
         return {
             backend["name"]: BackendStatus(
                 backend["state"], backend["reason"] or "", warming=backend["effectiveWeight"] < backend["weight"]
@@ -89,7 +95,7 @@ shutdownGracePeriod: 1s
 
     def etcd(self) -> EtcdStatus:
         """What it says about etcd; OSError when it cannot be asked. Called on the balancer's host."""
-        etcd = self._status()["etcd"]
+        etcd = self.status()["etcd"]
         return EtcdStatus(
             quorum=etcd["quorum"],
             leader=etcd["leader"],
@@ -98,7 +104,8 @@ shutdownGracePeriod: 1s
             alarms={member["name"]: member["alarms"] for member in etcd["members"] if member["alarms"]},
         )
 
-    def _status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
+        """All that it says of itself; OSError when it cannot be asked. Called on the balancer's host."""
         status, body = self._get("/v1/status")
         if status != 200:
             raise OSError(f"/v1/status answers {status}")

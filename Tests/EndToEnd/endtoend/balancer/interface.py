@@ -21,6 +21,10 @@ class Options:
     weights: dict[str, int] = field(default_factory=dict)
     # New connections a second and master; 0: no limit.
     rate: int = 0
+    # The masters that the configuration lists; None: all.
+    listed: tuple[str, ...] | None = None
+    # Whether it finds the others in the Kubernetes API, and watches the leases there.
+    asks_kubernetes: bool = False
 
     def weight(self, master: str) -> int:
         return self.weights.get(master, 100)

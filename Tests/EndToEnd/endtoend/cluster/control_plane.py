@@ -35,6 +35,10 @@ class ControlPlane:
             for name, host in hosts.items()
         }
         self.server = f"https://{self.balancer_host.address}:{API_PORT}"
+        # Like config/kubernetes-access.yaml has it: a user that may read leases and endpoints, and nothing else.
+        self.reader_kubeconfig = write_kubeconfig(
+            work / "reader.kubeconfig", self.server, self.trust.kubernetes, self.prober
+        )
         self.kubeconfig = write_kubeconfig(work / "kubeconfig", self.server, self.trust.kubernetes, self.trust.admin)
 
     def start(self) -> None:

@@ -1,0 +1,178 @@
+package import SecureHTTP
+package import SystemIO
+
+/// Why a kubeconfig cannot be used: the file, and what is wrong with it and what to do, in words.
+package struct KubeconfigError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The kubeconfig.
+    package let file: String
+    /// What is wrong, naming the context, cluster or user.
+    package let reason: String
+
+    /// `file: reason`.
+    package var description: String { "\(file): \(reason)" }
+}
+
+/// What a kubeconfig says about the cluster and the user of its current context.
+///
+/// Read as client-go reads it (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/), with two differences: only
+/// the current context is looked at, and what would run another program (`exec`, `auth-provider`) is refused, because a
+/// load balancer must not depend on it.
+package struct Kubeconfig: Hashable, Sendable {
+    /// Where the bearer token comes from.
+    package enum Token: Hashable, Sendable {
+        /// There is none; the client certificate says who asks.
+        case none
+        /// It stands in the kubeconfig.
+        case text(String)
+        /// It stands in a file, which is read again when it changes.
+        case file(String)
+    }
+
+    /// The file that was read.
+    package let file: String
+    /// The name of the user in the file.
+    package let user: String
+    /// The host of the cluster's `server`, a name or an address.
+    package let serverHost: String
+    /// The port of the cluster's `server`.
+    package let serverPort: UInt16
+    /// Whom to trust, and the client certificate. Without `tls-server-name` a certificate must be for the address that is
+    /// dialled, as with probes: that is an apiserver's own, and kubeadm puts it into each apiserver's certificate.
+    package let tls: TLSClientOptions
+    /// The bearer token.
+    package let token: Token
+
+    /// The largest kubeconfig that is read, in bytes.
+    package static let sizeLimit = 1 << 20
+
+    /// The cluster's `server` as an address; nil when its host is a name, which is not looked up.
+    package var serverAddress: SocketAddress? { SocketAddress(host: serverHost, port: serverPort) }
+
+    /// What is wrong with the token file; nil: nothing, or there is none. Blocks on the file system.
+    package var tokenFileFault: String? {
+        guard case .file(let file) = token else { return nil }
+        var reader = BearerToken(path: file)
+        do throws(BearerTokenFailure) {
+            _ = try reader.current()
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    /// Reads a kubeconfig. Blocks on the file system.
+    ///
+    /// - Parameter path: The file. Relative paths in it begin at its folder.
+    /// - Throws: What is wrong. Certificates and keys are not looked into yet: `TLSClientContext` does that.
+    package static func load(_ path: String) throws(KubeconfigError) -> Kubeconfig {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try File.read(path, limit: sizeLimit)
+        } catch {
+            let reason =
+                error == .fileTooLarge ? "is larger than 1 MiB, which no kubeconfig is" : "cannot be read: \(error)"
+            throw KubeconfigError(file: path, reason: reason)
+        }
+        return try parse(bytes, path: path)
+    }
+
+    /// Reads the text of a kubeconfig.
+    ///
+    /// - Parameters:
+    ///   - bytes: YAML or JSON.
+    ///   - path: Where it comes from: for messages, and for relative paths in it.
+    static func parse(_ bytes: [UInt8], path: String) throws(KubeconfigError) -> Kubeconfig {
+        let document = try KubeconfigDocument(bytes, path: path)
+        let context = try document.currentContext()
+        let (clusterName, userName) = (try context.required("cluster"), try context.required("user"))
+        let cluster = try document.entry("cluster", of: "clusters", named: clusterName)
+        let user = try document.entry("user", of: "users", named: userName)
+        try user.refuse(
+            "exec",
+            because: """
+                runs a program to get credentials (exec), which Fairlead does not do; make a kubeconfig with a client \
+                certificate or a tokenFile
+                """)
+        try user.refuse(
+            "auth-provider",
+            because: """
+                gets its credentials from a plug-in (auth-provider), which Fairlead does not have; make a kubeconfig with a \
+                client certificate or a tokenFile
+                """)
+        try user.refuse(
+            "username",
+            because:
+                "has a user name and a password, which Kubernetes gave up in 1.19; use a client certificate or a token")
+        try user.refuse(
+            "as", because: "acts as another user (as), which Fairlead does not do; use that user's credentials")
+        let server = try server(of: cluster)
+        return Kubeconfig(
+            file: path, user: userName, serverHost: server.host, serverPort: server.port,
+            tls: try tls(cluster: cluster, user: user), token: try token(of: user))
+    }
+
+    /// The host and port of the cluster's `server`, such as `https://10.0.0.10:6443`.
+    private static func server(of cluster: KubeconfigEntry) throws(KubeconfigError) -> (host: String, port: UInt16) {
+        let url = try cluster.required("server")
+        func wrong(_ what: String) -> KubeconfigError {
+            cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
+        }
+        guard url.hasPrefix("https://") else {
+            throw wrong("does not begin with https://, so credentials would go in the clear")
+        }
+        var authority = url.dropFirst(8)
+        if authority.hasSuffix("/") { authority = authority.dropLast() }
+        guard !authority.isEmpty, authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "@") }),
+            !authority.contains(where: { $0 == "/" || $0 == "?" || $0 == "#" })
+        else { throw wrong("is not a host with an optional port; apiservers are spoken to directly, at no other path") }
+        var host = authority
+        var port: UInt16 = 443
+        let bracket = authority.lastIndex(of: "]") ?? authority.startIndex
+        if let colon = authority[bracket...].lastIndex(of: ":") {
+            guard let number = UInt16(authority[authority.index(after: colon)...]), number > 0 else {
+                throw wrong("has no valid port")
+            }
+            port = number
+            host = authority[..<colon]
+        }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        guard !host.isEmpty else { throw wrong("has no host") }
+        return (String(host), port)
+    }
+
+    private static func tls(cluster: KubeconfigEntry, user: KubeconfigEntry) throws(KubeconfigError) -> TLSClientOptions
+    {
+        let insecure = try cluster.flag("insecure-skip-tls-verify")
+        let authority = try cluster.material("certificate-authority")
+        if insecure, authority.bytes != nil || authority.file != nil {
+            throw cluster.fault("certificate-authority and insecure-skip-tls-verify contradict each other; remove one")
+        }
+        let certificate = try user.material("client-certificate")
+        let key = try user.material("client-key")
+        let hasCertificate = certificate.bytes != nil || certificate.file != nil
+        let hasKey = key.bytes != nil || key.file != nil
+        guard hasCertificate == hasKey else {
+            let (given, lacking) = hasKey ? ("client-key", "client-certificate") : ("client-certificate", "client-key")
+            throw user.fault("has a \(given) without a \(lacking)")
+        }
+        let clusterPath = "\(cluster.file): cluster \(cluster.shownName)"
+        let userPath = "\(user.file): user \(user.shownName)"
+        return TLSClientOptions(
+            caFile: authority.file, certFile: certificate.file, keyFile: key.file,
+            serverName: try cluster.text("tls-server-name"), insecureSkipVerify: insecure,
+            fieldNames: TLSClientOptions.FieldNames(
+                ca: "certificate-authority of \(clusterPath)", cert: "client-certificate of \(userPath)",
+                key: "client-key of \(userPath)", serverName: "tls-server-name of \(clusterPath)"),
+            inline: TLSClientOptions.Inline(ca: authority.bytes, cert: certificate.bytes, key: key.bytes))
+    }
+
+    private static func token(of user: KubeconfigEntry) throws(KubeconfigError) -> Token {
+        // As in client-go, the file goes before the text: it is the one that is renewed.
+        if let file = try user.path("tokenFile") { return .file(file) }
+        guard let text = try user.text("token") else { return .none }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            throw user.fault("has a token with characters that no token has")
+        }
+        return .text(text)
+    }
+}

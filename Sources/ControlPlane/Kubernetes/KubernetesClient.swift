@@ -1,0 +1,204 @@
+import Balancing
+import SecureHTTP
+package import SystemIO
+
+/// Asks kube-apiservers one question after the other, over one connection that is kept alive.
+///
+/// It goes through the balanced backends themselves, so that it works without what it may be there to find. Certificates,
+/// tokens and the kubeconfig are read again when their files have changed; a kubeconfig that cannot be used then changes
+/// nothing.
+package actor KubernetesClient {
+    /// Tells the addresses to try, the best first.
+    package typealias Addresses = @Sendable () async -> [SocketAddress]
+
+    /// The bounds over one attempt to connect to one address, and over one answer.
+    static let connectTimeout = Duration.seconds(3)
+    static let answerTimeout = Duration.seconds(10)
+    /// The most bytes of an answer that is read whole.
+    static let bodyLimit = 8 << 20
+    /// The most addresses that are tried for one question.
+    static let addressLimit = 8
+
+    private let path: String
+    private let addresses: Addresses
+    private var credentials: Credentials?
+    private var connection: HTTPConnection?
+    /// Where the last failure came from: it is tried last.
+    private var avoided: SocketAddress?
+    private var current: SocketAddress?
+    private var isClosed = false
+
+    /// What a kubeconfig comes to, once it is loaded.
+    private struct Credentials {
+        let identity: FileIdentity?
+        let kubeconfig: Kubeconfig
+        let tls: TLSClientContext
+        var tokenFile: BearerToken?
+    }
+
+    /// - Parameters:
+    ///   - kubeconfig: The file that says who asks and whom to trust.
+    ///   - addresses: Tells the apiservers to try. When it tells none, the kubeconfig's `server` is tried if it is an address.
+    package init(kubeconfig: String, addresses: @escaping Addresses) {
+        path = kubeconfig
+        self.addresses = addresses
+    }
+
+    /// The body of a successful answer.
+    ///
+    /// - Parameter target: Path and query.
+    func get(_ target: String) async throws(KubernetesError) -> [UInt8] {
+        let isKept = connection?.isReusable == true
+        do throws(KubernetesError) {
+            return try await getOnce(target)
+        } catch .unreachable where isKept && !Task.isCancelled {
+            // The kept connection was closed just then. That says nothing yet.
+            return try await getOnce(target)
+        }
+    }
+
+    /// The successful beginning of an endless answer. The connection is not free before its end.
+    ///
+    /// - Parameter target: Path and query.
+    func watch(_ target: String) async throws(KubernetesError) -> HTTPResponseStream {
+        let (connection, request) = try await prepare(target)
+        let stream: HTTPResponseStream
+        do throws(HTTPClientError) {
+            stream = try await connection.open(request, timeout: Self.answerTimeout)
+        } catch {
+            throw failed(error)
+        }
+        guard stream.head.status == 200 else {
+            var body: [UInt8] = []
+            while let piece = try? await stream.next(timeout: Self.answerTimeout), body.count < 65_536 { body += piece }
+            throw refused(stream.head.status, body)
+        }
+        return stream
+    }
+
+    /// Ends the connection: what is still under way on it is not wanted any more.
+    func disconnect() {
+        connection?.close()
+        connection = nil
+    }
+
+    /// Ends the connection for good.
+    func close() {
+        isClosed = true
+        disconnect()
+    }
+
+    // MARK: - Asking
+
+    private func getOnce(_ target: String) async throws(KubernetesError) -> [UInt8] {
+        let (connection, request) = try await prepare(target)
+        let response: HTTPResponse
+        do throws(HTTPClientError) {
+            response = try await connection.send(request, timeout: Self.answerTimeout, bodyLimit: Self.bodyLimit)
+        } catch {
+            throw failed(error)
+        }
+        guard response.status == 200 else { throw refused(response.status, response.body) }
+        return response.body
+    }
+
+    private func prepare(_ target: String) async throws(KubernetesError) -> (HTTPConnection, HTTPRequest) {
+        let connection = try await connected()
+        var headers = HTTPHeaders([("User-Agent", "fairlead"), ("Accept", "application/json")])
+        if let token = try token() { headers["Authorization"] = "Bearer \(token)" }
+        return (connection, HTTPRequest(target: target, headers: headers))
+    }
+
+    private func failed(_ error: HTTPClientError) -> KubernetesError {
+        disconnect()
+        avoided = current
+        let place = current.map { "\($0): " } ?? ""
+        if case .malformed(let reason) = error { return .malformed(place + reason) }
+        return .unreachable("\(place)\(error)")
+    }
+
+    private func refused(_ status: Int, _ body: [UInt8]) -> KubernetesError {
+        if status == 410 { return .expired }
+        if status == 404 { return .status(status, "") }
+        // Another apiserver may know better: one that has just started refuses everybody.
+        avoided = current
+        disconnect()
+        return .status(status, JSONText.message(of: body))
+    }
+
+    // MARK: - Connecting
+
+    /// The kept connection, or a new one to the first address that takes it.
+    private func connected() async throws(KubernetesError) -> HTTPConnection {
+        let credentials = try loaded()
+        if let connection, connection.isReusable { return connection }
+        disconnect()
+        var candidates = await addresses()
+        if candidates.isEmpty, let server = credentials.kubeconfig.serverAddress { candidates = [server] }
+        if let avoided, let index = candidates.firstIndex(of: avoided) {
+            candidates.append(candidates.remove(at: index))
+        }
+        var last = KubernetesError.unreachable("there is no address to try")
+        for address in candidates.prefix(Self.addressLimit) {
+            guard !Task.isCancelled, !isClosed else { break }
+            do throws(HTTPClientError) {
+                let fresh = try await HTTPConnection.connect(
+                    to: address, tls: credentials.tls,
+                    hostHeader: credentials.kubeconfig.tls.serverName ?? address.description,
+                    timeout: Self.connectTimeout)
+                if isClosed {
+                    fresh.close()
+                    break
+                }
+                (connection, current) = (fresh, address)
+                return fresh
+            } catch {
+                last = .unreachable("\(address): \(error)")
+            }
+        }
+        throw last
+    }
+
+    /// The kubeconfig's contents, read again when the file has changed.
+    private func loaded() throws(KubernetesError) -> Credentials {
+        let identity = try? FileIdentity(path: path)
+        if let credentials, identity == nil || identity == credentials.identity { return credentials }
+        do throws(KubernetesError) {
+            let fresh = try Self.load(path, identity: identity)
+            // Who asks may be somebody else now.
+            disconnect()
+            credentials = fresh
+            return fresh
+        } catch {
+            guard let credentials else { throw error }
+            return credentials
+        }
+    }
+
+    private static func load(_ path: String, identity: FileIdentity?) throws(KubernetesError) -> Credentials {
+        let kubeconfig: Kubeconfig
+        do throws(KubeconfigError) {
+            kubeconfig = try Kubeconfig.load(path)
+        } catch {
+            throw .configuration("\(error)")
+        }
+        do throws(TLSError) {
+            let tokenFile: BearerToken? =
+                if case .file(let file) = kubeconfig.token { BearerToken(path: file) } else { nil }
+            return Credentials(
+                identity: identity, kubeconfig: kubeconfig, tls: try TLSClientContext(kubeconfig.tls),
+                tokenFile: tokenFile)
+        } catch {
+            throw .configuration("\(path): \(error)")
+        }
+    }
+
+    private func token() throws(KubernetesError) -> String? {
+        if case .text(let text) = credentials?.kubeconfig.token { return text }
+        do throws(BearerTokenFailure) {
+            return try credentials?.tokenFile?.current()
+        } catch {
+            throw .configuration("\(error)")
+        }
+    }
+}
