@@ -53,7 +53,9 @@ struct DiscoveryWatcherTests {
             await stage.controller.stop()
         }
 
-        var events: [String] { stage.events.events(after: 0).filter { $0.subject == "discovery/kube-apiserver" }.map(\.to) }
+        var events: [String] {
+            stage.events.events(after: 0).filter { $0.subject == "discovery/kube-apiserver" }.map(\.to)
+        }
     }
 
     @Test("adds what is listed, follows the watch, and writes it down")

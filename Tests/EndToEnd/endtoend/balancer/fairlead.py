@@ -22,13 +22,17 @@ ADMIN = ("127.0.0.1", 6480)
 
 @dataclass(frozen=True)
 class EtcdStatus:
-    """What Fairlead says about etcd."""
+    """What Fairlead says about etcd, and about the backends in front of it."""
 
     quorum: bool
     leader: str | None
     changes: int
     healthy: set[str]
     alarms: dict[str, list[str]]
+    # Why backends are in use although their probes fail; None: no such backend.
+    guard: str | None
+    # State and reason by backend.
+    backends: dict[str, tuple[str, str]]
 
 
 class Fairlead(Balancer):
@@ -95,13 +99,16 @@ shutdownGracePeriod: 1s
 
     def etcd(self) -> EtcdStatus:
         """What it says about etcd; OSError when it cannot be asked. Called on the balancer's host."""
-        etcd = self.status()["etcd"]
+        status = self.status()
+        etcd, frontend = status["etcd"], status["frontends"][0]
         return EtcdStatus(
             quorum=etcd["quorum"],
             leader=etcd["leader"],
             changes=etcd["leaderChanges"],
             healthy={member["name"] for member in etcd["members"] if member["healthy"]},
             alarms={member["name"]: member["alarms"] for member in etcd["members"] if member["alarms"]},
+            guard=frontend["guard"],
+            backends={each["name"]: (each["state"], each["reason"]) for each in frontend["backends"]},
         )
 
     def status(self) -> dict[str, Any]:

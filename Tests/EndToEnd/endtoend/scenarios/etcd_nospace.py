@@ -52,10 +52,18 @@ class EtcdNospace(Scenario):
                 assert last is not None
                 result.expect(last.alarms == {victim.name: ["NOSPACE"]}, f"the balancer shows {last.alarms}")
                 result.expect(victim.name not in last.healthy, f"{victim.name} is shown as healthy")
+                seen(
+                    raised, f"the backend {victim.name} is degraded for the alarm, and no other",
+                    lambda status: _degraded_for_space(status) == [victim.name],
+                )
                 _give_room(victim)
                 disarmed = now()
                 cleared = seen(disarmed, "the balancer shows no alarm", lambda status: status.alarms == {})
                 seen(disarmed, "all members are healthy", lambda status: len(status.healthy) == 3)
+                seen(
+                    disarmed, "all backends are up",
+                    lambda status: all(state == "up" for state, _ in status.backends.values()),
+                )
             finally:
                 _restart(victim, command)
         stage.cluster.restore()
@@ -66,6 +74,11 @@ class EtcdNospace(Scenario):
                 f"the alarm was {what} after {moment - since:.2f} s (promised: {PROMISED_SECONDS} s)",
             )
         return result
+
+
+def _degraded_for_space(status: EtcdStatus) -> list[str]:
+    backends = status.backends.items()
+    return [name for name, (state, reason) in backends if state == "degraded" and "NOSPACE" in reason]
 
 
 def _status(member: Master) -> dict[str, Any]:
@@ -79,7 +92,10 @@ def _restart(member: Master, command: list[str]) -> None:
     member.etcd.stop()
     member.etcd.command = command
     member.etcd.start()
-    wait_until(lambda: member.ask_etcd("/v3/maintenance/status", {}) is not None, f"{member.name}'s etcd answers", within=30, log=member.etcd.log)
+    wait_until(
+        lambda: member.ask_etcd("/v3/maintenance/status", {}) is not None,
+        f"{member.name}'s etcd answers", within=30, log=member.etcd.log,
+    )
 
 
 def _fill(member: Master) -> None:

@@ -1,4 +1,5 @@
-"""Two of three etcd members end, then one comes back: the balancer must say so, both times within three seconds.
+"""Two of three etcd members end and come back: the balancer must say so, both times within three seconds, and hold the
+backends, which all turn red for it, with all their connections.
 
 The one that is left cannot elect itself. Quorum is back when a member says that it has a leader, twenty times a second
 asked.
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 
 from ..balancer import Fairlead
 from ..cluster.master import Master
+from ..load import Load
 from ..poller import Poller
 from ..scenario import Result, Scenario, Stage
 from ..waiting import now, observe, wait_until
@@ -38,6 +40,7 @@ class EtcdQuorumLost(Scenario):
         with ExitStack() as stack:
             watcher = stack.enter_context(Poller(stage.cluster.balancer_host, balancer.etcd))
             member = stack.enter_context(Poller(survivor.host, survivor.etcd_status_from_here))
+            load = stack.enter_context(Load(stage.clients, stage.cluster, stage.work / self.name))
             wait_until(lambda: watcher.last and watcher.last.quorum, "etcd has a quorum", within=10, log=result.log)
             fault = now()
             for victim in victims:
@@ -55,6 +58,8 @@ class EtcdQuorumLost(Scenario):
                 still is not None and not still.healthy & {victim.name for victim in victims},
                 "the balancer took a member that had stopped for healthy",
             )
+            result.expect(still is not None and still.guard is not None, "no guard is active while etcd has no quorum")
+            held = watcher.first(fault, lambda status: status.guard is not None)
             restarted = now()
             for victim in victims:
                 victim.etcd.start()
@@ -70,6 +75,26 @@ class EtcdQuorumLost(Scenario):
                 within=15,
                 log=result.log,
             )
+            green = wait_until(
+                lambda: watcher.first(back, lambda status: all(state == "up" for state, _ in status.backends.values())),
+                "the balancer says that all backends are up",
+                within=30,
+                log=result.log,
+            )
+            records = load.finish()
+        kept = [connection for master in masters for connection in records.kept_on(master.name, fault)]
+        cut = [each for each in records.closed_by_peer(kept, fault) if each.end < back]
+        result.requests = len(records.requests)
+        result.notes.append(f"{len(kept)} kept connections, {len(cut)} of them were closed while etcd had no quorum")
+        result.expect(bool(kept), "no client was connected: nothing was tested")
+        result.expect(not cut, f"{len(cut)} connections were closed while etcd had no quorum")
+        if held is not None:
+            result.notes.append(f"the guard was active after {held - fault:.2f} s")
+        result.notes.append(f"all backends were up, and not held, {green - back:.2f} s after etcd had a leader")
+        result.expect(
+            green - back <= PROMISED_SECONDS,
+            f"all backends were up {green - back:.2f} s after etcd had a leader (promised: {PROMISED_SECONDS} s)",
+        )
         result.notes.append(
             f"the loss of the quorum was known after {lost - fault:.2f} s, "
             f"its return {well - back:.2f} s after etcd had a leader"
