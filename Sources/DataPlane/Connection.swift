@@ -41,6 +41,8 @@ struct Side {
     var hasEnded = false
     /// Not watched for a moment: the timer looks at it (`RelayLoop.rest`).
     var isResting = false
+    /// ERR was seen. What could still be read comes first.
+    var hasFailed = false
 }
 
 /// What is under way in one direction.

@@ -5,7 +5,8 @@ import Synchronization
 /// without a lock.
 ///
 /// Connections may come up to `tolerance` early. So a timer that wakes a worker late costs no rate, and no second has more
-/// than the number allows: the spacing is a little wider to make up for it.
+/// than the number allows, but for one place of each worker that wakes later than that: the spacing is a little wider to
+/// make up for it.
 struct ConnectionRate: Equatable, Sendable {
     /// What the timers of a worker may be late: a tick of its wheel is 4.2 ms, epoll_wait rounds to 1 ms, and a turn takes time.
     static let tolerance: UInt64 = 10_000_000
@@ -28,17 +29,28 @@ struct ConnectionRate: Equatable, Sendable {
         Self.due(gate.load(ordering: .relaxed), at: now)
     }
 
-    /// Takes the next place, wherever in time it is.
-    ///
-    /// - Returns: When the connection may be dialled: `now`, or later.
-    func reserve(_ gate: borrowing Atomic<UInt64>, at now: UInt64) -> UInt64 {
+    /// A place that was taken in advance.
+    struct Place {
+        /// When the connection may be dialled.
+        let due: UInt64
+        /// What the gate was set to.
+        fileprivate let gate: UInt64
+    }
+
+    /// Takes the next place, wherever in time it is: at `now`, or later.
+    func reserve(_ gate: borrowing Atomic<UInt64>, at now: UInt64) -> Place {
         var next = gate.load(ordering: .relaxed)
         while true {
-            let (exchanged, original) = gate.compareExchange(
-                expected: next, desired: max(next, now) + spacing, ordering: .relaxed)
-            if exchanged { return Self.due(next, at: now) }
+            let desired = max(next, now) + spacing
+            let (exchanged, original) = gate.compareExchange(expected: next, desired: desired, ordering: .relaxed)
+            if exchanged { return Place(due: Self.due(next, at: now), gate: desired) }
             next = original
         }
+    }
+
+    /// Gives back a place that is not needed, unless somebody has taken the one after it: then it goes unused.
+    func giveBack(_ place: Place, to gate: borrowing Atomic<UInt64>) {
+        _ = gate.compareExchange(expected: place.gate, desired: place.gate - spacing, ordering: .relaxed)
     }
 
     /// Takes the next place if it is due.

@@ -15,6 +15,8 @@ struct FairQueue {
     private struct Source {
         var hash: UInt64
         var first: Int32
+        /// The last of those that have waited before, which stand before all others; or none.
+        var lastRetry: Int32
         var last: Int32
         var count: Int32
         var next: Int32
@@ -56,11 +58,14 @@ struct FairQueue {
     /// - Parameters:
     ///   - slot: Its slot in the connection table.
     ///   - source: The hash of its address.
-    ///   - isFirst: Whether it goes before the others of its source, because it has waited before.
+    ///   - isRetry: Whether it goes before those of its source that wait for the first time, because it has waited before.
     /// - Returns: What `remove` wants.
-    mutating func append(_ slot: Int, source: UInt64, isFirst: Bool) -> Int32 {
+    mutating func append(_ slot: Int, source: UInt64, isRetry: Bool) -> Int32 {
         let index = indices[source] ?? addSource(source)
-        let entry = Entry(slot: Int32(slot), source: index, next: Self.none, previous: Self.none)
+        // Whom it stands behind.
+        let previous = isRetry ? sources[Int(index)].lastRetry : sources[Int(index)].last
+        let next = previous == Self.none ? sources[Int(index)].first : entries[Int(previous)].next
+        let entry = Entry(slot: Int32(slot), source: index, next: next, previous: previous)
         let position: Int32
         if let vacant = vacantEntries.popLast() {
             entries[Int(vacant)] = entry
@@ -69,18 +74,17 @@ struct FairQueue {
             entries.append(entry)
             position = Int32(entries.count - 1)
         }
-        let (first, last) = (sources[Int(index)].first, sources[Int(index)].last)
-        if first == Self.none {
-            (sources[Int(index)].first, sources[Int(index)].last) = (position, position)
-        } else if isFirst {
-            entries[Int(position)].next = first
-            entries[Int(first)].previous = position
+        if previous == Self.none {
             sources[Int(index)].first = position
         } else {
-            entries[Int(position)].previous = last
-            entries[Int(last)].next = position
-            sources[Int(index)].last = position
+            entries[Int(previous)].next = position
         }
+        if next == Self.none {
+            sources[Int(index)].last = position
+        } else {
+            entries[Int(next)].previous = position
+        }
+        if isRetry { sources[Int(index)].lastRetry = position }
         sources[Int(index)].count += 1
         count += 1
         return position
@@ -100,6 +104,8 @@ struct FairQueue {
         } else {
             entries[Int(entry.next)].previous = entry.previous
         }
+        // Whoever stood before a retry is one.
+        if sources[index].lastRetry == position { sources[index].lastRetry = entry.previous }
         vacantEntries.append(position)
         count -= 1
         sources[index].count -= 1
@@ -114,7 +120,7 @@ struct FairQueue {
     /// Puts a new source at the end of the round: before the one whose turn it is.
     private mutating func addSource(_ hash: UInt64) -> Int32 {
         let source = Source(
-            hash: hash, first: Self.none, last: Self.none, count: 0, next: Self.none, previous: Self.none)
+            hash: hash, first: Self.none, lastRetry: Self.none, last: Self.none, count: 0, next: Self.none, previous: Self.none)
         let index: Int32
         if let vacant = vacantSources.popLast() {
             sources[Int(vacant)] = source

@@ -127,6 +127,7 @@ extension RelayLoop {
         }
         // Others may be there for those who wait, or nobody any more.
         if !frontend.pointee.queue.isEmpty { queueWakesAt = min(queueWakesAt, now) }
+        if pool.snapshot.isLastResort, !former.snapshot.isLastResort { hurryWaiting(Int(index)) }
     }
 
     /// Takes up a known backend as it is published now. Its counters are new ones when it was in no pool and without

@@ -326,13 +326,15 @@ extension RelayLoop {
         let dial = dials[Int(connection.pointee.dial)]
         if dial.attempts.isEmpty, dial.isExhausted { return abandon(slot, .unanswered) }
         if dial.attempts.isEmpty, dial.isTurnedAway { return abandon(slot, .refusedByQueue) }
-        timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, dial.answerBy))
+        // Nobody can answer one that waits for its turn to be dialled.
+        let answerBy = dial.isQueued && dial.attempts.isEmpty ? .max : dial.answerBy
+        timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, answerBy))
     }
 
     mutating func dialTimerFired(_ slot: Int) {
         let dial = dials[Int(table[slot].pointee.dial)]
-        if dial.isQueued, dial.attempts.isEmpty, now >= min(dial.giveUpAt, dial.answerBy) {
-            return abandon(slot, .queueTimeouts)
+        if dial.isQueued, dial.attempts.isEmpty {
+            return now >= dial.giveUpAt ? abandon(slot, .queueTimeouts) : settle(slot)
         }
         if now >= dial.answerBy {
             // Before a backend has connected the client's bytes are not read: it may have said all that it should.

@@ -61,18 +61,17 @@ extension RelayLoop {
     private mutating func nextPlace(of id: BackendID, _ rate: ConnectionRate, isItsTurn: Bool) -> UInt64 {
         guard let index = backendIndices[id.rawValue], let backend = backends[Int(index)] else { return now }
         guard isItsTurn else { return rate.due(backend.pointee.endpoint.statistics.gate, at: now) }
-        let place = backend.pointee.placeAt
-        if place == .max || place + Self.placeLifetime < now {
-            backend.pointee.placeAt = rate.reserve(backend.pointee.endpoint.statistics.gate, at: now)
-        }
-        return backend.pointee.placeAt
+        if let place = backend.pointee.place, place.due + Self.placeLifetime >= now { return place.due }
+        let place = rate.reserve(backend.pointee.endpoint.statistics.gate, at: now)
+        backend.pointee.place = place
+        return place.due
     }
 
     /// Takes the place that `findPlaces` has found. False when another worker was faster.
     mutating func takePlace(_ index: Int32, _ rate: ConnectionRate, isItsTurn: Bool) -> Bool {
         guard let backend = backends[Int(index)] else { return true }
         guard isItsTurn else { return rate.take(backend.pointee.endpoint.statistics.gate, at: now) }
-        backend.pointee.placeAt = .max
+        backend.pointee.place = nil
         return true
     }
 
@@ -85,7 +84,7 @@ extension RelayLoop {
             let rate = frontend.pointee.rate
         else { return }
         let source = connection.pointee.sourceHash
-        if frontend.pointee.queue.count >= queueLimit(frontend.pointee, rate) {
+        if frontend.pointee.shared.queued.load(ordering: .relaxed) >= queueLimit(frontend.pointee, rate) {
             // One whose source has no more than its share of the queue takes the place of one of a source that has.
             let own = frontend.pointee.queue.count(of: source)
             let sources = frontend.pointee.queue.sourceCount + (own == 0 ? 1 : 0)
@@ -97,7 +96,7 @@ extension RelayLoop {
             turnAway(other, evicted, frontend)
             settle(other)
         }
-        dial.queueEntry = frontend.pointee.queue.append(slot, source: source, isFirst: !dial.tried.isEmpty)
+        dial.queueEntry = frontend.pointee.queue.append(slot, source: source, isRetry: !dial.tried.isEmpty)
         dial.queuedAt = now
         frontend.pointee.shared.queued.add(1, ordering: .relaxed)
         if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort { noteLastResort(dial, frontend) }
@@ -105,12 +104,12 @@ extension RelayLoop {
         if findPlaces(dial, frontend, rate, isItsTurn: true) { queueWakesAt = min(queueWakesAt, now) }
     }
 
-    /// More than the backends' rate lets through within `connect.timeout` would only wait to be reset.
+    /// How many may wait, on all workers together: more than the backends' rate lets through within `connect.timeout` would
+    /// only wait to be reset. No overflow: both factors are bounded, at 1,000,000 a second and five minutes.
     private func queueLimit(_ frontend: borrowing Frontend, _ rate: ConnectionRate) -> Int {
         let backends = UInt64(max(1, frontend.pool.snapshot.bestTierCount))
         let milliseconds = frontend.connectTimeout / 1_000_000
-        let (product, overflow) = (rate.perSecond * backends).multipliedReportingOverflow(by: milliseconds)
-        return max(Self.leastQueueLimit, Int(clamping: overflow ? .max : product / 1_000))
+        return max(Self.leastQueueLimit, Int(clamping: rate.perSecond * backends * milliseconds / 1_000))
     }
 
     /// There is no room to wait: a client without an attempt under way is reset, any other makes do with what it has for now.
@@ -131,9 +130,26 @@ extension RelayLoop {
         if frontend.pointee.queue.isEmpty { giveUpPlaces(frontend) }
     }
 
-    /// Gives up the places taken in advance when nobody waits any more: at most one a backend goes unused.
+    /// Gives back the places taken in advance when nobody waits any more.
     private mutating func giveUpPlaces(_ frontend: UnsafeMutablePointer<Frontend>) {
-        for index in frontend.pointee.memberBackends { backends[Int(index)]?.pointee.placeAt = .max }
+        for index in frontend.pointee.memberBackends {
+            guard let backend = backends[Int(index)], let place = backend.pointee.place else { continue }
+            backend.pointee.place = nil
+            frontend.pointee.rate?.giveBack(place, to: backend.pointee.endpoint.statistics.gate)
+        }
+    }
+
+    /// Nothing serves any more: who waits hears of it as soon as any other client would.
+    mutating func hurryWaiting(_ index: Int) {
+        guard let frontend = frontends[index], !frontend.pointee.queue.isEmpty else { return }
+        for slot in 0..<table.usedSlots {
+            let connection = table[slot]
+            guard connection.pointee.state == .dialing, connection.pointee.frontend == Int32(index) else { continue }
+            let dial = dials[Int(connection.pointee.dial)]
+            guard dial.isQueued, dial.tried.isEmpty else { continue }
+            noteLastResort(dial, frontend)
+            settle(slot)
+        }
     }
 
     // MARK: Turns
@@ -153,9 +169,11 @@ extension RelayLoop {
             let dial = dials[Int(table[slot].pointee.dial)]
             dialNext(slot, isItsTurn: true)
             if dial.isQueued {
-                // Where one that has all backends to choose from must wait, so must all. Others may only have to wait for some.
+                settle(slot)
+                // Where one that has all backends to choose from must wait, so must nearly all. One that has tried some may
+                // only have to wait for the rest.
                 guard !dial.tried.isEmpty else { return }
-                frontend.pointee.queue.passTurn()
+                if frontend.pointee.queue.next == slot { frontend.pointee.queue.passTurn() }
                 passed += 1
                 continue
             }
@@ -165,7 +183,7 @@ extension RelayLoop {
         }
     }
 
-    /// The connection whose turn it was is dialled: counts how long it has waited.
+    /// The connection whose turn it was is dialled: counts how long it has waited, and gives it time for what it waited for.
     mutating func endWait(_ slot: Int, _ dial: Dial) {
         guard dial.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
         let wait = now - min(now, dial.queuedAt)
@@ -173,13 +191,16 @@ extension RelayLoop {
         frontend.pointee.row.add(FrontendCounter.queueNanoseconds.rawValue, wait)
         if frontend.pointee.queue.next == slot { frontend.pointee.queue.passTurn() }
         leaveQueue(slot, dial)
+        guard !dial.isLastResort else { return }
+        dial.giveUpAt = max(dial.giveUpAt, now + frontend.pointee.stagger)
+        dial.answerBy = max(dial.answerBy, now + frontend.pointee.firstByteTimeout)
     }
 
     /// The rate of a frontend is another now: places taken at the old one are forgotten.
     mutating func changeRate(_ index: Int, to rate: ConnectionRate?) {
         guard let frontend = frontends[index], frontend.pointee.rate != rate else { return }
-        frontend.pointee.rate = rate
         giveUpPlaces(frontend)
+        frontend.pointee.rate = rate
         for backend in frontend.pointee.memberBackends {
             guard let backend = backends[Int(backend)] else { continue }
             rate?.shorten(backend.pointee.endpoint.statistics.gate, at: now)

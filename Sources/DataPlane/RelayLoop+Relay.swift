@@ -6,7 +6,8 @@ import SystemIO
 //
 // Edge-triggered: an edge sets `isReadable` or `isWritable`, and only the socket's own refusal clears it. A flow stops
 // when its source is drained, its destination is full, or its turn is used up; the first two wait for an edge, the third
-// goes to the run queue. So a flow that can move is never left without something that will move it.
+// goes to the run queue, and so does bulk whose edge comes while others wait for their turn. So a flow that can move is
+// never left without something that will move it.
 
 extension RelayLoop {
     /// How a connection ends.
@@ -28,9 +29,9 @@ extension RelayLoop {
         let hasFailed = events.hasAny(of: .error | .hangUp)
         if hasFailed || events.hasAny(of: .peerClosed) { connection.pointee.sides[side].peerClosed = true }
         if hasFailed || events.hasAny(of: .writable) { connection.pointee.sides[side].isWritable = true }
-        let isReadable = hasFailed || events.hasAny(of: .readable | .peerClosed)
-        if isReadable { connection.pointee.sides[side].isReadable = true }
-        if isReadable {
+        if events.hasAny(of: .error) { connection.pointee.sides[side].hasFailed = true }
+        if hasFailed || events.hasAny(of: .readable | .peerClosed) {
+            connection.pointee.sides[side].isReadable = true
             guard hasFailed ? pump(slot, direction) : pumpInTurn(slot, direction) else { return }
             if events.hasAny(of: .error) {
                 guard sideFailed(slot, direction) else { return }
@@ -39,22 +40,34 @@ extension RelayLoop {
         if !wasWritable, connection.pointee.sides[side].isWritable { _ = pumpInTurn(slot, direction.reversed) }
     }
 
-    /// Moves what can be moved, unless it is bulk and other flows wait for their turn. False when the connection has ended.
+    /// Moves what can be moved, unless the flow is bulk and others wait for their turn. False when the connection has ended.
     @inline(__always)
     private mutating func pumpInTurn(_ slot: Int, _ direction: Direction) -> Bool {
-        guard table[slot].pointee.flows[direction.rawValue].isSpliced, !runQueue.isEmpty else {
-            return pump(slot, direction)
-        }
+        guard !runQueue.isEmpty, mustQueue(slot, direction) else { return pump(slot, direction) }
         enqueue(slot, direction)
         return true
     }
 
+    /// Whether a flow has to wait for its turn: its last one was used up, or it is bulk with more to say than a few answers.
+    private func mustQueue(_ slot: Int, _ direction: Direction) -> Bool {
+        let connection = table[slot]
+        let flow = connection.pointee.flows[direction.rawValue]
+        guard flow.isSpliced, !flow.isQueued else { return flow.isQueued }
+        guard flow.pipeBytes == 0 else { return true }
+        return Socket.unreadBytes(connection.pointee.sides[direction.rawValue].descriptor) > limits.briefBytes
+    }
+
     /// A side is broken (EPOLLERR), and all that could be read from it has been. The other flow need not find out by a
     /// write that may never come. False when the connection has ended.
-    private mutating func sideFailed(_ slot: Int, _ direction: Direction) -> Bool {
+    mutating func sideFailed(_ slot: Int, _ direction: Direction) -> Bool {
         let connection = table[slot]
-        // In the run queue: there is more to read, and the error comes after it.
-        guard !connection.pointee.flows[direction.rawValue].isQueued else { return true }
+        let (from, to) = (direction.rawValue, direction.reversed.rawValue)
+        // There is more to read, and its turn comes: the error follows it.
+        if connection.pointee.flows[from].isQueued, connection.pointee.sides[from].isReadable,
+            connection.pointee.sides[to].isWritable
+        {
+            return true
+        }
         switch direction {
         case .upstream:
             clientIsGone(slot)
@@ -70,7 +83,8 @@ extension RelayLoop {
     /// was carried across before has only closed its socket, as TLS clients do, and what its backend still says finds
     /// nobody: no reset of theirs. If the backend goes on saying it, the kernel resets it.
     private mutating func clientIsGone(_ slot: Int) {
-        end(slot, table[slot].pointee.flows[0].endForwarded ? .orderly : .reset)
+        let connection = table[slot]
+        end(slot, connection.pointee.flows[0].endForwarded && !connection.pointee.isBroken ? .orderly : .reset)
     }
 
     mutating func relayTimerFired(_ slot: Int) {
@@ -268,6 +282,7 @@ extension RelayLoop {
                 return .mustWait
             }
             guard budget > 0 else {
+                releasePipe(connection, from)
                 enqueue(slot, direction)
                 return .mustWait
             }
@@ -365,6 +380,7 @@ extension RelayLoop {
     private mutating func rest(_ slot: Int, _ side: Int) {
         let connection = table[slot]
         guard !connection.pointee.isDoomed, !connection.pointee.sides[side].peerClosed,
+            backends[Int(connection.pointee.backend)]?.pointee.rests.isWorthIt() == true,
             (try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)) != nil
         else { return }
         connection.pointee.sides[side].isResting = true
@@ -388,7 +404,11 @@ extension RelayLoop {
         // Last words and the end may both have come, and no event tells of the end: a short read is not the last one.
         let peerClosed = connection.pointee.sides[side].peerClosed
         connection.pointee.sides[side].peerClosed = true
-        guard pump(slot, direction) else { return false }
+        let backend = Int(connection.pointee.backend)
+        let hasEnded = !pump(slot, direction)
+        // Looked up only now: it may have gone with its last connection.
+        backends[backend]?.pointee.rests.note(foundEnd: hasEnded)
+        if hasEnded { return false }
         connection.pointee.sides[side].peerClosed = peerClosed
         let role = direction == .upstream ? EventToken.client : connection.pointee.backendRole
         // Without memory for that it rests once more.

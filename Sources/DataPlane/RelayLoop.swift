@@ -14,7 +14,7 @@ struct RelayLoop: ~Copyable {
         /// Descriptors from this number on are not the relay's: a worker that gets one gives it back, as if there were none
         /// left. The system gives out the lowest number that is free, so a high one shows how many are open.
         var descriptorCeiling = Int32.max
-        /// Bytes that one connection may move before others have their turn.
+        /// Bytes that one flow may move before others have their turn.
         var turnBytes = 1 << 18
         /// By this a byte that is spliced is cheaper than one that is copied: so many more of them make a turn.
         var spliceAdvantage = 4
@@ -29,6 +29,8 @@ struct RelayLoop: ~Copyable {
         var fullReadsToSplice: UInt8 = 4
         /// A splice that moves less counts as small.
         var smallSpliceBytes = 1 << 12
+        /// Bulk that has no more than this to say at the moment, 32 KiB, is no bulk: it waits for nobody's turn.
+        var briefBytes = 1 << 15
         /// Small splices in a row after which a flow moves back to the buffer.
         var smallSplicesToBuffer: UInt8 = 16
     }
@@ -80,8 +82,9 @@ struct RelayLoop: ~Copyable {
         var isListed = true
         /// When this worker last told the control plane of a failure, so that a flood of them is one message.
         var lastEvidenceAt: UInt64 = 0
-        /// When the place that was taken in advance for those who wait is due; `.max`: none was.
-        var placeAt = UInt64.max
+        /// The place that was taken in advance for those who wait.
+        var place: ConnectionRate.Place?
+        var rests = RestRecord()
     }
 
     let index: Int
@@ -213,6 +216,7 @@ struct RelayLoop: ~Copyable {
         guard connection.pointee.generation == token.generation, let direction = Direction(rawValue: Int(token.role))
         else { return }
         connection.pointee.flows[direction.rawValue].isQueued = false
-        _ = pump(token.slot, direction)
+        guard pump(token.slot, direction), connection.pointee.sides[direction.rawValue].hasFailed else { return }
+        _ = sideFailed(token.slot, direction)
     }
 }

@@ -81,6 +81,9 @@ package enum Socket {
         return value == 0 ? nil : Errno(rawValue: value)
     }
 
+    /// How many bytes a read would find now (SIOCINQ, tcp(7)); 0 when that cannot be told.
+    package static func unreadBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unread_bytes(descriptor)) }
+
     /// recv(2) into the buffer.
     @inlinable
     package static func receive(

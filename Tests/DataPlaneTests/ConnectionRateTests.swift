@@ -44,7 +44,7 @@ import Testing
     @Test func placesTakenInAdvanceAreOneAfterTheOther() {
         let rate = ConnectionRate(perSecond: 10)
         let gate = Atomic<UInt64>(0)
-        let places = (0..<5).map { _ in rate.reserve(gate, at: Self.start) }
+        let places = (0..<5).map { _ in rate.reserve(gate, at: Self.start).due }
         #expect(places[0] == Self.start)
         #expect(places[1] == Self.start + rate.spacing - ConnectionRate.tolerance)
         for position in 2..<5 { #expect(places[position] - places[position - 1] == rate.spacing) }
@@ -53,6 +53,21 @@ import Testing
         rate.shorten(gate, at: Self.start)
         let due = rate.due(gate, at: Self.start)
         #expect(due == places[1])
+    }
+
+    @Test func placeThatIsGivenBackIsTheNext() {
+        let rate = ConnectionRate(perSecond: 10)
+        let gate = Atomic<UInt64>(0)
+        let first = rate.reserve(gate, at: Self.start)
+        let second = rate.reserve(gate, at: Self.start)
+        rate.giveBack(second, to: gate)
+        let again = rate.due(gate, at: Self.start)
+        #expect(again == second.due)
+        // One that is not the last any more is lost: the places after it stand.
+        let third = rate.reserve(gate, at: Self.start)
+        rate.giveBack(first, to: gate)
+        let next = rate.due(gate, at: Self.start)
+        #expect(next == third.due + rate.spacing)
     }
 
     @Test func threadsTakeNoMoreTogetherThanOneDoes() async {

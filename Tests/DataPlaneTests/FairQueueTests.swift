@@ -15,9 +15,9 @@ import Testing
     @Test func sourcesTakeTurnsAndEachIsServedInOrder() {
         var queue = FairQueue()
         var positions: [Int: Int32] = [:]
-        for slot in 0..<4 { positions[slot] = queue.append(slot, source: 1, isFirst: false) }
-        for slot in 10..<12 { positions[slot] = queue.append(slot, source: 2, isFirst: false) }
-        positions[20] = queue.append(20, source: 3, isFirst: false)
+        for slot in 0..<4 { positions[slot] = queue.append(slot, source: 1, isRetry: false) }
+        for slot in 10..<12 { positions[slot] = queue.append(slot, source: 2, isRetry: false) }
+        positions[20] = queue.append(20, source: 3, isRetry: false)
         #expect(queue.count == 7 && queue.sourceCount == 3 && queue.count(of: 1) == 4)
         #expect(queue.newestOfLongest == 3)
         var order: [Int] = []
@@ -29,20 +29,20 @@ import Testing
     @Test func oneThatWaitsAgainGoesBeforeItsSourceButNotBeforeOthers() {
         var queue = FairQueue()
         var positions: [Int: Int32] = [:]
-        for slot in 0..<2 { positions[slot] = queue.append(slot, source: 1, isFirst: false) }
-        positions[10] = queue.append(10, source: 2, isFirst: false)
-        positions[2] = queue.append(2, source: 1, isFirst: true)
+        for slot in 0..<2 { positions[slot] = queue.append(slot, source: 1, isRetry: false) }
+        positions[10] = queue.append(10, source: 2, isRetry: false)
+        for slot in 2..<4 { positions[slot] = queue.append(slot, source: 1, isRetry: true) }
         var order: [Int] = []
         while let slot = takeNext(&queue, &positions) { order.append(slot) }
-        #expect(order == [2, 10, 0, 1])
+        #expect(order == [2, 10, 3, 0, 1])
     }
 
     @Test func newSourceIsServedAfterOneOfEachOther() {
         var queue = FairQueue()
         var positions: [Int: Int32] = [:]
-        for slot in 0..<1_000 { positions[slot] = queue.append(slot, source: UInt64(slot % 2), isFirst: false) }
+        for slot in 0..<1_000 { positions[slot] = queue.append(slot, source: UInt64(slot % 2), isRetry: false) }
         _ = takeNext(&queue, &positions)
-        positions[5_000] = queue.append(5_000, source: 9, isFirst: false)
+        positions[5_000] = queue.append(5_000, source: 9, isRetry: false)
         let next = (0..<3).compactMap { _ in takeNext(&queue, &positions) }
         #expect(next.contains(5_000))
     }
@@ -54,16 +54,20 @@ import Testing
             var waiting: [UInt64: [Int]] = [:]
             var positions: [Int: Int32] = [:]
             var slots = 0
+            var retries: Set<Int> = []
             // Sources that were served since another that waits was served last.
             var servedSince: [UInt64: Set<UInt64>] = [:]
             for _ in 0..<400 {
                 switch Int.random(in: 0..<10, using: &generator) {
                 case 0..<5:
                     let source = UInt64.random(in: 0..<6, using: &generator)
-                    let isFirst = Int.random(in: 0..<8, using: &generator) == 0
-                    positions[slots] = queue.append(slots, source: source, isFirst: isFirst)
+                    let isRetry = Int.random(in: 0..<8, using: &generator) == 0
+                    positions[slots] = queue.append(slots, source: source, isRetry: isRetry)
                     if waiting[source] == nil { servedSince[source] = [] }
-                    waiting[source, default: []].insert(slots, at: isFirst ? 0 : waiting[source]?.count ?? 0)
+                    let line = waiting[source, default: []]
+                    let place = isRetry ? line.firstIndex { !retries.contains($0) } : nil
+                    waiting[source, default: []].insert(slots, at: place ?? line.count)
+                    if isRetry { retries.insert(slots) }
                     slots += 1
                 case 5..<7:
                     guard let slot = positions.keys.sorted().randomElement(using: &generator),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -28,6 +29,13 @@ static inline ssize_t clinux_recv(int descriptor, void *buffer, size_t length) {
 }
 static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t length) {
     return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL, NULL, 0);
+}
+
+/// The bytes that a read would find (FIONREAD, tcp(7)); 0 when that cannot be told. ioctl(2) is variadic, which Swift cannot
+/// import.
+static inline int clinux_unread_bytes(int descriptor) {
+    int bytes = 0;
+    return ioctl(descriptor, FIONREAD, &bytes) == 0 ? bytes : 0;
 }
 
 int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
