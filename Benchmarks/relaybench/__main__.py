@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import chart, machine, promises, report
+from . import chart, machine, profile, promises, report
 from .axes import AXES, Axis
 from .failure import Failure
 from .lab import Effort, Lab
@@ -21,6 +21,11 @@ from .targets import NAMES, REPOSITORY, YARDSTICKS, fairlead_binary
 GIBIBYTE = 1 << 30
 # Two for each connection and some.
 DESCRIPTORS = 17000
+PROFILES_HEAD = f"""\
+# Where the processor time goes
+
+Made by `Benchmarks/run --profile`. {profile.EXPLANATION}
+"""
 
 
 def main() -> int:
@@ -39,13 +44,20 @@ def main() -> int:
         described = machine.describe()
         with tempfile.TemporaryDirectory(prefix="fairlead-bench-") as work:
             os.chmod(work, 0o755)  # The workers of nginx are another user.
-            results = _measure(Path(work), effort, options.axis, options.target)
+            if options.profile:
+                profiles = _profile(Path(work), effort, options.axis, options.target)
+            else:
+                results = _measure(Path(work), effort, options.axis, options.target)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
+    output.mkdir(parents=True, exist_ok=True)
+    if options.profile:
+        (output / "profiles.md").write_text("\n".join([PROFILES_HEAD, *profiles]))
+        print(f"written to {output / 'profiles.md'}", file=sys.stderr)
+        return 0
 
     verdicts = promises.judge(results)
-    output.mkdir(parents=True, exist_ok=True)
     (output / "results.md").write_text(report.as_markdown(described, effort, results, verdicts))
     (output / "results.json").write_text(report.as_json(described, effort, results, verdicts))
     (output / "results.svg").write_text(chart.as_svg(results))
@@ -74,6 +86,21 @@ def _measure(work: Path, effort: Effort, axes: list[str], targets: list[str]) ->
     finally:
         lab.close()
     return results
+
+
+def _profile(work: Path, effort: Effort, axes: list[str], targets: list[str]) -> list[str]:
+    """A table for each axis and balancer."""
+    lab = Lab(work, effort)
+    tables: list[str] = []
+    try:
+        for axis in (AXES[name] for name in axes if not AXES[name].own_process):
+            for target in targets:
+                if target != "direct":
+                    _progress(f"{axis.name}, {target}")
+                    tables.append(profile.profile(lab, axis, target))
+    finally:
+        lab.close()
+    return tables
 
 
 def _measure_once(lab: Lab, axis: Axis, target: str, results: Results) -> None:
@@ -132,6 +159,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--target", nargs="+", action="extend", choices=NAMES, metavar="NAME", help="only these")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where results.md, .json and .svg are written")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a promise was missed")
+    parser.add_argument("--profile", action="store_true", help="writes profiles.md instead: where the time goes")
     parser.add_argument("--list", action="store_true", help="lists axes and targets")
     options = parser.parse_args()
     options.axis = options.axis or [axis.name for axis in AXES.values() if axis.in_quick or not options.quick]

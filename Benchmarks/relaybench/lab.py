@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .backend import Backend
+from .process import tree
 from .targets import KINDS, Balancer, Ports
 
 
@@ -43,6 +44,10 @@ class Lab:
     def cpu_nanoseconds(self, target: str) -> int:
         """What the balancer has cost so far; without one, nothing."""
         return 0 if target == "direct" else self._standing(target).process.cpu_nanoseconds()
+
+    def processes(self, target: str) -> list[int]:
+        """The balancer's process and its children."""
+        return tree(self._standing(target).process.pid)
 
     @contextmanager
     def fresh(self, target: str, plain: list[str] | None = None, reloadable: bool = False) -> Iterator[Balancer]:

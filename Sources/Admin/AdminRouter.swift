@@ -77,7 +77,7 @@ package struct AdminRouter: Sendable {
         }
     }
 
-    /// The transitions as JSON, or from now on as server-sent events for who accepts them. A listener that comes again says
+    /// The transitions as JSON, or, for who accepts them, as server-sent events, and each further one as it happens. A listener that comes again says
     /// by `Last-Event-ID` where it was; everybody may say it by `?after=NUMBER`.
     private func events(_ request: HTTPRequest) async -> HTTPResponse {
         let wish = request.headers["Last-Event-ID"] ?? request.query.flatMap(Self.after) ?? "0"

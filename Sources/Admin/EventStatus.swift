@@ -2,11 +2,13 @@ import FoundationEssentials
 
 /// A transition: something was in one state and is in another. An element of `/v1/events`.
 package struct EventStatus: Codable, Equatable, Sendable {
-    /// Counts up from 1 with the process; a gap means that older ones are not kept any more.
+    /// Counts up, from a number that is higher with each start of the process; a gap means that older ones are not kept any
+    /// more.
     package var id: UInt64
     /// When.
     package var time: Timestamp
-    /// What changed, as a path that begins with its kind: `backend/FRONTEND/NAME`, `etcd/MEMBER`, `lease/NAME`.
+    /// What changed, as a path that begins with its kind: `backend/FRONTEND/NAME`, `guard/FRONTEND`, `etcd/MEMBER`,
+    /// `etcd-cluster`, `lease/NAME`, `discovery/FRONTEND`.
     package var subject: String
     /// The state before; empty when there was none.
     package var from: String

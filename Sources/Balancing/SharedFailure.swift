@@ -1,12 +1,15 @@
 /// How many backends fail at the same time in the way that apiservers do while their etcd cannot write: red, or silent.
 ///
-///     counts as usable    up or degraded now, or at any time since the window began
-///     counts as failing   usable by that, and red or silent at its last probe, or its present probe is overdue
+///     counts as failing   up or degraded at any time since the window began, and red or silent at its last probe, or its
+///                         present probe is overdue
+///     counts as usable    failing, or up or degraded now
+///
+/// So one that refuses or is cut off is neither: it is no witness for etcd's being well.
 ///
 /// The window begins `HealthPolicy.silenceWindow` before etcd's unrest did: an apiserver may turn red before the etcd prober
 /// has found out why, and every failure that belongs to the unrest is certain within that time.
 package struct SharedFailure: Hashable, Sendable {
-    /// The backends that serve, or did when the window began.
+    /// The backends that serve, or would if it were not for etcd.
     package private(set) var usable = 0
     /// Those of them that fail now.
     package private(set) var failing = 0
@@ -24,9 +27,12 @@ package struct SharedFailure: Hashable, Sendable {
     package mutating func count(
         _ backend: BackendHealth, isOverdue: Bool, during unrest: EtcdUnrest, at instant: Instant
     ) {
-        guard backend.wasUsable(at: backend.windowStart(of: unrest, at: instant)) else { return }
+        let fails =
+            (isOverdue || backend.isFailingLikeEtcd)
+            && backend.wasUsable(at: backend.windowStart(of: unrest, at: instant))
+        guard fails || backend.state.isUsable else { return }
         usable += 1
-        if isOverdue || backend.isFailingLikeEtcd { failing += 1 }
+        if fails { failing += 1 }
     }
 
     /// Whether some of them are well.

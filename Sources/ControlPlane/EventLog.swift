@@ -2,7 +2,8 @@ import SystemIO
 
 /// A change that people may ask about afterwards: something was in one state and is in another.
 package struct Event: Hashable, Sendable {
-    /// Counts up from 1 in the order of recording.
+    /// Counts up in the order of recording, from the time at which the log began, in milliseconds since 1970: so a number is
+    /// never given out again after a restart, unless the clock was set back.
     package var id: UInt64
     /// When, in seconds since 1970.
     package var time: Double
@@ -22,10 +23,10 @@ package final class EventLog: Sendable {
     /// How many events are kept.
     package static let capacity = 1_000
 
-    private let state = Locked(State())
+    private let state: Locked<State>
 
     private struct State {
-        var lastID: UInt64 = 0
+        var lastID: UInt64
         /// A ring: `oldest` is where the next goes once it is full.
         var ring: [Event] = []
         var oldest = 0
@@ -33,15 +34,19 @@ package final class EventLog: Sendable {
         var waitersAdded = 0
 
         func events(after id: UInt64) -> [Event] {
-            // A number that was not given out yet comes from a former process: to whoever has it, all of these are news.
+            // A number that was not given out yet comes from a process whose clock was ahead: all of these are news then.
             let known = id > lastID ? 0 : id
-            let missed = min(Int(lastID - known), ring.count)
+            let missed = Int(min(lastID - known, UInt64(ring.count)))
             return (0..<missed).map { ring[(oldest + ring.count - missed + $0) % ring.count] }
         }
     }
 
     /// A log of nothing.
-    package init() {}
+    ///
+    /// - Parameter beginning: The number before that of the first event.
+    package init(beginning: UInt64 = UInt64(max(0, WallClock.seconds() * 1000))) {
+        state = Locked(State(lastID: beginning))
+    }
 
     /// Adds an event with the time of now.
     package func record(_ subject: String, from: String, to: String, cause: String) {

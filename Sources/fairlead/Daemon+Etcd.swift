@@ -30,7 +30,9 @@ extension Daemon {
     func take(etcd outlook: EtcdOutlook?) async {
         etcdOutlook = outlook
         // The property, not the parameter: while this waited for one controller, a newer one may have come.
-        for controller in controllers { await controller.take(etcd: etcdOutlook) }
+        for controller in controllers {
+            await controller.take(etcd: etcdOutlook) { [monitor = etcdWatch?.monitor] in monitor?.lookNow() }
+        }
     }
 
     /// The etcd part of the status; nil while it is not watched.

@@ -179,6 +179,22 @@ struct JudgingByCauseTests {
         #expect(bench.backends[0].state == .down)
     }
 
+    @Test("A host that is gone is no witness for etcd's being well: the others are held as long as nobody leads")
+    func goneHost() {
+        var bench = Bench(3)
+        bench.etcd(Self.leaderless(bench))
+        for _ in 0..<100 {
+            bench.round(.redDead, 0..<2, then: .zero)
+            bench.round(.refused, 2..<3)
+        }
+        #expect(bench.states == [.degraded, .degraded, .down], "after 20 s")
+        bench.etcd(.led(changedAt: bench.now))
+        bench.see(.well, 0)
+        // One red beside one that is well: acted on, though not yet with a reset.
+        #expect(bench.see(.redDead, 1)?.existingConnections == .keep)
+        #expect(bench.states == [.degraded, .draining, .down])
+    }
+
     @Test("One that was lost long before etcd lost its leader is not brought back")
     func lostBefore() {
         var bench = Bench(3)

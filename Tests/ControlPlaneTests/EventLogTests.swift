@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct EventLogTests {
-    private let log = EventLog()
+    private let log = EventLog(beginning: 0)
 
     private func record(_ count: Int) {
         for number in 0..<count { log.record("backend/f/b\(number)", from: "up", to: "down", cause: "refused") }

@@ -47,6 +47,11 @@ enum EtcdAnswers {
         guard members.count <= memberLimit else {
             throw Mistake(description: "the member list has \(members.count) members, more than \(memberLimit)")
         }
+        // etcd gives each a number, and none to two. Members that cannot be told apart would be shown as one.
+        let numbers = Set(members.map { $0.id?.value ?? 0 })
+        guard numbers.count == members.count, !numbers.contains(0) else {
+            throw Mistake(description: "the member list has members without a number of their own")
+        }
         return members.map { member in
             EtcdListedMember(
                 id: member.id?.value ?? 0, name: boundedText(member.name ?? "", limit: 63),

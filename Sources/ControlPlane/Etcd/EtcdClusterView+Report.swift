@@ -64,6 +64,13 @@ extension EtcdClusterView {
     }
 
     func contradiction(_ record: EtcdMemberRecord) -> Contradiction? {
+        if record.isSomebodyElse, let own = record.facts?.memberID {
+            return .mistaken(
+                """
+                another member (\(String(own, radix: 16))) answers at the URL that the cluster lists for it: name it in \
+                etcd.members with a URL of its own
+                """)
+        }
         guard let id = record.memberID, !record.isDiscovered else { return nil }
         if isOfAnotherCluster(record), let own = record.facts?.clusterID, let clusterID {
             return .mistaken(

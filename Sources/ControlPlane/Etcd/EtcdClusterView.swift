@@ -112,7 +112,7 @@ struct EtcdClusterView: Sendable {
 
     private mutating func conclude(at now: Instant) {
         let (hadQuorum, hadAlarms) = (leadership.hasQuorum, !alarms.isEmpty)
-        clusterID = mostFrequentCluster() ?? clusterID
+        clusterID = mostFrequentCluster(at: now) ?? clusterID
         if let teller = newestTeller(\.members), let list = teller.current?.members {
             listed = list
             isListLocal = teller.specification.address.isLoopback
@@ -120,7 +120,7 @@ struct EtcdClusterView: Sendable {
         if let told = newestTeller(\.alarms)?.current?.alarms {
             alarms = told
             alarmsHeardAt = now
-        } else if ofCluster.isEmpty, let heard = alarmsHeardAt, heard + Self.retention < now {
+        } else if let heard = alarmsHeardAt, heard + Self.retention < now {
             alarms = []
         }
         agreement = agree(at: now)
@@ -145,10 +145,15 @@ struct EtcdClusterView: Sendable {
         }
     }
 
-    /// Of two clusters with as many members, the one that it was before; else the one that is configured first.
-    private func mostFrequentCluster() -> UInt64? {
+    /// What most configured members have said last, also those that are silent at the moment: else one lost probe could
+    /// give the word to a stranger. Of two clusters with as many members, the one that it was before; else the one that is
+    /// configured first.
+    private func mostFrequentCluster(at now: Instant) -> UInt64? {
         var counts: [(id: UInt64, count: Int)] = []
-        for id in records.compactMap({ $0.current?.clusterID }) {
+        let voices = records.filter { record in
+            !record.isDiscovered && record.heardAt.map { now <= $0 + Self.retention } == true
+        }
+        for id in voices.compactMap({ $0.facts?.clusterID }) {
             if let index = counts.firstIndex(where: { $0.id == id }) {
                 counts[index].count += 1
             } else {
@@ -175,7 +180,9 @@ struct EtcdClusterView: Sendable {
     }
 
     func claim(of record: EtcdMemberRecord) -> EtcdAgreement.Claim? {
-        guard let facts = record.current, let asked = record.askedAt, let heard = record.heardAt else { return nil }
+        guard let facts = record.current, !record.isSomebodyElse, let asked = record.askedAt,
+            let heard = record.heardAt
+        else { return nil }
         return EtcdAgreement.Claim(
             member: record.memberID, leader: facts.leader, term: facts.term, askedAt: asked, heardAt: heard,
             isOverdue: record.isOverdue)
@@ -216,14 +223,13 @@ struct EtcdClusterView: Sendable {
         return listed.filter { record(of: $0, among: configured) == nil }
     }
 
-    /// Where a member of the list is asked; nil when it cannot be from here.
+    /// Where a member of the list is asked; nil when it cannot be from here. A loopback address only where there is no other.
     func specification(of member: EtcdListedMember) -> EtcdMemberSpecification? {
-        for text in member.clientURLs {
-            guard let url = EtcdClientURL(text), isListLocal || !url.address.isLoopback else { continue }
-            return EtcdMemberSpecification(
-                name: displayName(of: member), url: text, address: url.address, usesTLS: url.usesTLS)
-        }
-        return nil
+        let known = member.clientURLs.compactMap { text in EtcdClientURL(text).map { (text: text, url: $0) } }
+        let local = isListLocal ? known.first : nil
+        guard let (text, url) = known.first(where: { !$0.url.address.isLoopback }) ?? local else { return nil }
+        return EtcdMemberSpecification(
+            name: displayName(of: member), url: text, address: url.address, usesTLS: url.usesTLS)
     }
 
     /// The cluster's name for a member that the configuration does not name; with its number where another has the name.

@@ -51,8 +51,9 @@ struct EtcdLeadership: Hashable, Sendable {
         case .leaderless: state = .led(changedAt: now)
         case .unknown: state = .led(changedAt: isChange ? now : nil)
         }
-        // What one answer does not tell is not forgotten for that.
-        reign = Reign(leader: new.leader ?? reign?.leader, term: new.term ?? reign?.term)
+        // What one answer does not tell is not forgotten for that; but another leader has another term.
+        let isSameLeader = new.leader == nil || new.leader == reign?.leader
+        reign = Reign(leader: new.leader ?? reign?.leader, term: new.term ?? (isSameLeader ? reign?.term : nil))
     }
 
     /// A source that does not tell the leader or the term contradicts nothing.

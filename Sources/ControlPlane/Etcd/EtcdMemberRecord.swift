@@ -42,6 +42,12 @@ struct EtcdMemberRecord: Hashable, Sendable {
     /// Whether another member told of it, and not the configuration.
     var isDiscovered: Bool { discoveredID != nil }
 
+    /// Whether the URL that the cluster lists for it leads to another member.
+    var isSomebodyElse: Bool {
+        guard let discoveredID, let own = facts?.memberID else { return false }
+        return own != discoveredID
+    }
+
     /// The facts when they are of the last probe.
     var current: EtcdFacts? { failure == nil ? facts : nil }
 
@@ -50,7 +56,7 @@ struct EtcdMemberRecord: Hashable, Sendable {
 
     mutating func answered(_ facts: EtcdFacts, askedAt: Instant, at now: Instant) {
         self.facts = facts
-        memberID = facts.memberID ?? memberID
+        memberID = discoveredID ?? facts.memberID ?? memberID
         self.askedAt = askedAt
         heardAt = now
         latency = now - askedAt

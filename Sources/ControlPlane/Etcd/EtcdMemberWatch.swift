@@ -32,8 +32,8 @@ final class EtcdMemberWatch {
     /// The task that waits for `plannedAt`.
     var pacer: Int?
     var plannedAt: Instant?
-    /// What was logged once and need not be again.
-    var saidOnce: Set<String> = []
+    /// Whether the log has said why its `/metrics` have to do.
+    var hasExplainedFallback = false
 
     init(key: Int, specification: EtcdMemberSpecification, prober: any EtcdProber, firstDue: Instant) {
         self.key = key

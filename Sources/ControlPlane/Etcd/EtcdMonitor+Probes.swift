@@ -155,7 +155,8 @@ extension EtcdMonitor {
 
     /// Says once what to configure where the gateway does not answer.
     private func explainFallback(_ watch: EtcdMemberWatch, _ facts: EtcdFacts) {
-        guard case .metrics(let reason) = facts.source, watch.saidOnce.insert(reason).inserted else { return }
+        guard case .metrics(let reason) = facts.source, !watch.hasExplainedFallback else { return }
+        watch.hasExplainedFallback = true
         logger.warning(
             """
             etcd member \(watch.specification.name) is known by its /metrics only, without term and alarms, because \

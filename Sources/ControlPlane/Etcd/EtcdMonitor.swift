@@ -96,6 +96,19 @@ package actor EtcdMonitor {
         for prober in retired { await prober.close() }
     }
 
+    /// An apiserver fails as all do whose etcd cannot write: asks every member now. Any thread; returns at once.
+    package nonisolated func lookNow() {
+        Task { await self.lookAtAll() }
+    }
+
+    private func lookAtAll() {
+        guard isRunning else { return }
+        for watch in watches where !watch.isOpen {
+            watch.wantsProbeNow = true
+            plan(watch)
+        }
+    }
+
     /// What is known of the cluster now.
     package func status() -> EtcdClusterHealth { view.health(at: clock.now()) }
 

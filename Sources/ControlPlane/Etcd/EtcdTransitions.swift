@@ -86,6 +86,15 @@ struct EtcdSnapshot: Hashable, Sendable {
                         cause: member.condition.cause))
             }
         }
+        for (name, member) in earlier.members.sorted(by: { $0.key < $1.key }) where members[name] == nil {
+            let cause = "not a member any more"
+            for alarm in member.alarms {
+                result.append(
+                    EtcdTransition(subject: "etcd/\(name)", from: "alarm \(alarm)", to: "", cause: cause))
+            }
+            result.append(
+                EtcdTransition(subject: "etcd/\(name)", from: member.condition.word, to: "gone", cause: cause))
+        }
         if quorum != earlier.quorum {
             result.append(
                 EtcdTransition(subject: "etcd-cluster", from: earlier.quorum, to: quorum, cause: quorumCause))

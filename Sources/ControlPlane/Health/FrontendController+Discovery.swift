@@ -57,14 +57,16 @@ extension FrontendController {
             let shown = watch.shownState
             watch.departure = reason
             watch.mayLeave = false
-            if watch.shownState != shown { watch.since = clock.wallSeconds() }
             let words = reason ?? "among the endpoints of \(discovered?.service ?? "") again"
+            if watch.shownState != shown {
+                watch.since = clock.wallSeconds()
+                events.record(
+                    "backend/\(name)/\(watch.specification.name)", from: "\(shown)", to: "\(watch.shownState)",
+                    cause: words)
+            }
             logger.notice(
                 "backend \(watch.specification.name) \(reason == nil ? "is back" : "drains"): \(words)",
                 metadata: metadata(watch))
-            events.record(
-                "backend/\(name)/\(watch.specification.name)", from: "\(shown)", to: "\(watch.shownState)", cause: words
-            )
         }
         guard departures == nil, !departing.isEmpty else { return }
         departures = spawn { controller in await controller.awaitDepartures() }

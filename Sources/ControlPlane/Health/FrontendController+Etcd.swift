@@ -8,8 +8,13 @@ extension FrontendController {
     ///
     /// A backend beside a member that fails is degraded at once. When etcd begins to be without a leader, or to have a new
     /// one, all backends are probed now, so that what is judged is how they are and not how they were.
-    package func take(etcd outlook: EtcdOutlook?) {
+    ///
+    /// - Parameters:
+    ///   - outlook: What is known.
+    ///   - lookNow: Has etcd looked at again. Called when a backend begins to fail as for etcd's sake; returns at once.
+    package func take(etcd outlook: EtcdOutlook?, lookNow: @escaping @Sendable () -> Void = {}) {
         let now = clock.now()
+        lookAtEtcdNow = lookNow
         let wasUnrest = EtcdUnrest(self.outlook, at: now) != nil
         self.outlook = outlook
         guard isRunning else { return }
@@ -46,10 +51,11 @@ extension FrontendController {
         return (cause, others)
     }
 
-    /// A backend has ceased to serve as all do whose etcd cannot write: where etcd is watched, the others are asked now.
-    /// Whether it is alone decides what is to be made of it.
+    /// A backend has ceased to serve as all do whose etcd cannot write: where etcd is watched, the others are asked now, and
+    /// so is etcd. Whether it is alone decides what is to be made of it.
     func askOthers(beside watch: BackendWatch) {
         guard outlook != nil, watch.health.isFailingLikeEtcd else { return }
+        lookAtEtcdNow()
         for other in watches where other !== watch && other.health.state.isUsable && !other.health.isHeld {
             probeNow(other)
         }

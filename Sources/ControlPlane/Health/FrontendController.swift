@@ -34,6 +34,8 @@ package actor FrontendController {
     private(set) var isRunning = false
     /// What is known of etcd; nil: nothing.
     var outlook: EtcdOutlook?
+    /// Has etcd looked at again.
+    var lookAtEtcdNow: @Sendable () -> Void = {}
     /// The backends that the guard held when it was looked at last.
     var guarded: [BackendID] = []
     /// How often the guard has begun to hold backends.
@@ -177,13 +179,15 @@ package actor FrontendController {
         guard watch.administrative != administrative else { return true }
         let shown = watch.shownState
         watch.administrative = administrative
-        if watch.shownState != shown { watch.since = clock.wallSeconds() }
+        if watch.shownState != shown {
+            watch.since = clock.wallSeconds()
+            events.record(
+                "backend/\(name)/\(backend)", from: "\(shown)", to: "\(watch.shownState)",
+                cause: administrative == .drained ? "drained by the operator" : "resumed by the operator")
+        }
         logger.notice(
             "backend \(backend) was \(administrative == .drained ? "drained" : "resumed") by the operator",
             metadata: metadata(watch))
-        events.record(
-            "backend/\(name)/\(backend)", from: "\(shown)", to: "\(watch.shownState)",
-            cause: administrative == .drained ? "drained by the operator" : "resumed by the operator")
         publish()
         noteGuard()
         return true
@@ -286,8 +290,8 @@ extension FrontendController {
     /// Gathers news from any thread: however much comes, one task at a time looks at it.
     private nonisolated func hear(of backend: BackendID) {
         let isFirst = news.withLock { news in
-            news.insert(backend)
-            return news.count == 1
+            defer { news.insert(backend) }
+            return news.isEmpty
         }
         if isFirst { Task { await self.lookAtNews() } }
     }

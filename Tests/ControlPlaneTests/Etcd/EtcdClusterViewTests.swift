@@ -226,6 +226,79 @@ import Testing
         #expect(try bench.member("m1").raftLag == 0)
     }
 
+    @Test("One lost probe of the others does not give the word to a stranger's cluster")
+    func strangerAlone() throws {
+        var bench = Bench()
+        let strangers = [Bench.listed(9), Bench.listed(10), Bench.listed(11)]
+        let stranger = Bench.facts(9, cluster: 0xbad, leader: 9, term: 50, index: 9_000, members: strangers)
+        try bench.answers("m1", Bench.facts(1))
+        try bench.answers("m2", Bench.facts(2))
+        try bench.answers("m3", stranger)
+        try bench.fails("m1")
+        try bench.fails("m2")
+        try bench.answers("m3", stranger)
+        bench.view.discover(at: bench.now)
+        #expect(bench.view.clusterID == 7 && bench.view.leadership.changes == 0)
+        #expect(try bench.member("m3").error?.contains("belongs to another cluster") == true)
+        #expect(!bench.view.records.contains { $0.specification.name == "m9" })
+        // What is gone for good is a cluster no more: etcd may have been restored into a new one.
+        bench.now = bench.now + EtcdClusterView.retention
+        try bench.answers("m3", stranger)
+        #expect(bench.view.clusterID == 0xbad)
+    }
+
+    @Test("A member that the cluster lists, and at whose URL another answers, is neither healthy nor the leader")
+    func somebodyElse() throws {
+        var bench = Bench(1)
+        let list = [Bench.listed(1), Bench.listed(2)]
+        try bench.answers("m1", Bench.facts(1, members: list))
+        bench.view.discover(at: bench.now)
+        try bench.answers("m2", Bench.facts(1, members: list))
+        bench.view.discover(at: bench.now)
+        let member = try bench.member("m2")
+        #expect(member.error?.contains("another member (1) answers at the URL") == true, "\(member.error ?? "")")
+        let other = try bench.member("m1")
+        #expect(!member.isLeader && other.isLeader && member.id != other.id)
+        #expect(!bench.view.leadership.hasQuorum, "one of two")
+        #expect(try bench.condition("m2") == .unknown)
+    }
+
+    @Test("An alarm that nobody tells any more is forgotten after a while")
+    func untoldAlarm() throws {
+        var bench = Bench()
+        func metrics(_ number: UInt64) -> EtcdFacts {
+            var facts = Bench.facts(number, members: nil)
+            (facts.alarms, facts.term) = (nil, nil)
+            return facts
+        }
+        try bench.answers("m1", Bench.facts(1, alarms: [EtcdAlarm(memberID: 2, name: "NOSPACE")]))
+        try bench.answers("m2", metrics(2))
+        try bench.fails("m1", .refused, times: 3)
+        try bench.answers("m2", metrics(2))
+        #expect(try bench.member("m2").alarms == ["NOSPACE"])
+        bench.now = bench.now + EtcdClusterView.retention
+        try bench.answers("m2", metrics(2))
+        #expect(try bench.member("m2").alarms.isEmpty)
+        #expect(try bench.condition("m2") == .healthy)
+    }
+
+    @Test("A new leader that is known first without its term is one change")
+    func leaderBeforeTerm() throws {
+        var bench = Bench()
+        try bench.allAnswer()
+        try bench.fails("m1", .refused, times: 2)
+        for number in UInt64(2)...3 {
+            var facts = Bench.facts(number, leader: 2)
+            facts.term = nil
+            try bench.answers("m\(number)", facts)
+        }
+        #expect(bench.view.leadership.changes == 1)
+        for number in UInt64(2)...3 { try bench.answers("m\(number)", Bench.facts(number, leader: 2, term: 3)) }
+        #expect(bench.view.leadership.changes == 1)
+        for number in UInt64(2)...3 { try bench.answers("m\(number)", Bench.facts(number, leader: 2, term: 4)) }
+        #expect(bench.view.leadership.changes == 2, "elected again")
+    }
+
     @Test("Of two clusters with one member each the configuration's first is it")
     func twoClusters() throws {
         var bench = Bench(2)
@@ -379,5 +452,7 @@ import Testing
             news().map(\.line) == [
                 "etcd member m3: the alarm CORRUPT is cleared", "etcd member m3 is healthy: it answers",
             ])
+        bench.view.configure([Bench.member(2), Bench.member(3)], at: bench.now)
+        #expect(news().first?.line == "etcd member m1 is gone: not a member any more")
     }
 }
