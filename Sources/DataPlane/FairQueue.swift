@@ -120,7 +120,8 @@ struct FairQueue {
     /// Puts a new source at the end of the round: before the one whose turn it is.
     private mutating func addSource(_ hash: UInt64) -> Int32 {
         let source = Source(
-            hash: hash, first: Self.none, lastRetry: Self.none, last: Self.none, count: 0, next: Self.none, previous: Self.none)
+            hash: hash, first: Self.none, lastRetry: Self.none, last: Self.none, count: 0, next: Self.none,
+            previous: Self.none)
         let index: Int32
         if let vacant = vacantSources.popLast() {
             sources[Int(vacant)] = source

@@ -380,7 +380,6 @@ extension RelayLoop {
     private mutating func rest(_ slot: Int, _ side: Int) {
         let connection = table[slot]
         guard !connection.pointee.isDoomed, !connection.pointee.sides[side].peerClosed,
-            backends[Int(connection.pointee.backend)]?.pointee.rests.isWorthIt() == true,
             (try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)) != nil
         else { return }
         connection.pointee.sides[side].isResting = true
@@ -404,11 +403,7 @@ extension RelayLoop {
         // Last words and the end may both have come, and no event tells of the end: a short read is not the last one.
         let peerClosed = connection.pointee.sides[side].peerClosed
         connection.pointee.sides[side].peerClosed = true
-        let backend = Int(connection.pointee.backend)
-        let hasEnded = !pump(slot, direction)
-        // Looked up only now: it may have gone with its last connection.
-        backends[backend]?.pointee.rests.note(foundEnd: hasEnded)
-        if hasEnded { return false }
+        guard pump(slot, direction) else { return false }
         connection.pointee.sides[side].peerClosed = peerClosed
         let role = direction == .upstream ? EventToken.client : connection.pointee.backendRole
         // Without memory for that it rests once more.

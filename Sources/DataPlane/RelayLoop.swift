@@ -84,7 +84,6 @@ struct RelayLoop: ~Copyable {
         var lastEvidenceAt: UInt64 = 0
         /// The place that was taken in advance for those who wait.
         var place: ConnectionRate.Place?
-        var rests = RestRecord()
     }
 
     let index: Int
