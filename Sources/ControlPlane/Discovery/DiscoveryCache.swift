@@ -102,7 +102,8 @@ struct DiscoveryCache: Sendable {
 }
 
 extension DiscoveryCache {
-    private static let queue = DispatchQueue(label: "fairlead.discovery-cache")
+    /// Where files are read and written, one after the other.
+    static let queue = DispatchQueue(label: "fairlead.discovery-cache")
 
     /// Writes on a queue of its own: fsync(2) may take its time.
     func save(_ addresses: [SocketAddress]) async -> Errno? {

@@ -85,8 +85,12 @@ package actor DiscoveryWatcher {
     private let logger: Logger
     private let events: EventLog
     private let clock: any ProbeClock
-    private var tasks: [Task<Void, Never>] = []
-    private var pacer: Task<Void, Never>?
+    private var tasks: [Int: Task<Void, Never>] = [:]
+    private var tasksBegun = 0
+    /// The task that waits for the time at which the set may change.
+    private var pacer: Int?
+    /// Whether it tells and plans nothing any more.
+    private(set) var isStopped = false
 
     private var objects: [String: EndpointObject] = [:]
     private var set = DiscoveredSet()
@@ -142,19 +146,18 @@ package actor DiscoveryWatcher {
 
     /// Begins to watch.
     package func start() {
-        guard tasks.isEmpty else { return }
+        guard tasks.isEmpty, !isStopped else { return }
         let reflector = Reflector<EndpointObject>(
             client: client, collections: options.collections, pollInterval: .seconds(10), clock: clock,
             jitter: { Double.random(in: 0..<1) }, silenceLimit: { Self.silenceLimit })
-        tasks = [Task { await reflector.run { await self.take($0) } }]
+        _ = spawn { watcher in await reflector.run { await watcher.take($0) } }
     }
 
-    /// Ends all watching. The controller keeps what it was told last.
+    /// Ends all watching, for good. The controller keeps what it was told last.
     package func stop() async {
-        let running = tasks + [pacer].compactMap(\.self)
-        for task in running { task.cancel() }
-        for task in running { await task.value }
-        (tasks, pacer) = ([], nil)
+        isStopped = true
+        for task in tasks.values { task.cancel() }
+        while let task = tasks.values.first { await task.value }
     }
 
     /// What it has come to.
@@ -246,23 +249,37 @@ package actor DiscoveryWatcher {
     }
 
     private func plan() {
-        pacer?.cancel()
+        if let pacer { tasks[pacer]?.cancel() }
         pacer = nil
-        guard let due = set.nextDue(at: clock.now()) else { return }
-        pacer = Task {
-            do { try await clock.sleep(until: due) } catch { return }
-            guard !Task.isCancelled else { return }
-            await self.paced()
+        guard !isStopped, let due = set.nextDue(at: clock.now()) else { return }
+        pacer = spawn { watcher in
+            do { try await watcher.clock.sleep(until: due) } catch { return }
+            await watcher.paced()
         }
     }
 
     /// The time that `plan` has set is here.
     private func paced() async {
+        guard !Task.isCancelled, !isStopped else { return }
         pacer = nil
         await settle()
     }
 
+    /// Runs `body` on this actor as a task that `stop` waits for.
+    ///
+    /// - Returns: The task's number.
+    private func spawn(_ body: @escaping @Sendable (isolated DiscoveryWatcher) async -> Void) -> Int {
+        tasksBegun += 1
+        let number = tasksBegun
+        tasks[number] = Task {
+            await body(self)
+            self.tasks[number] = nil
+        }
+        return number
+    }
+
     private func publish() async {
+        guard !isStopped else { return }
         await controller.setDiscovered(
             DiscoveredBackends(
                 addresses: set.addresses, source: source ?? .discovered, service: options.serviceName))

@@ -1,4 +1,5 @@
 import Balancing
+import Dispatch
 import Logging
 import SystemIO
 import TestSupport
@@ -32,7 +33,10 @@ struct DiscoveryWatcherTests {
         let watcher: DiscoveryWatcher
         let cacheFile: String
 
-        init(_ server: ScriptedServer?, _ kubernetes: KubernetesStage, directory: String? = nil) async throws {
+        init(
+            _ server: ScriptedServer?, _ kubernetes: KubernetesStage, directory: String? = nil,
+            clock: any ProbeClock = SystemProbeClock()
+        ) async throws {
             self.kubernetes = kubernetes
             stage = try await Stage(1)
             let directory = directory ?? kubernetes.pki.directory.path
@@ -43,7 +47,7 @@ struct DiscoveryWatcherTests {
                     kubeconfig: kubernetes.kubeconfig, namespace: "default", service: "kubernetes", portName: "https",
                     stateDirectory: directory),
                 controller: stage.controller, addresses: { addresses }, logger: stage.log.logger,
-                events: stage.events)
+                events: stage.events, clock: clock)
         }
 
         func names() async -> [String] { await stage.controller.status().backends.map(\.name) }
@@ -161,6 +165,40 @@ struct DiscoveryWatcherTests {
         await scene.watcher.loadCache()
         #expect(await scene.names() == ["b0"])
         #expect(scene.stage.log.lines.contains { $0.level == .warning && $0.text.contains("it is damaged") })
+        await scene.stop()
+    }
+
+    @Test("tells and plans nothing after its stop, whatever was under way", .timeLimit(.minutes(2)))
+    func stopsForGood() async throws {
+        let kubernetes = try KubernetesStage()
+        let server = try kubernetes.server { _ in
+            [
+                .readRequest, .answer(200, Self.list(Self.slice(["10.0.0.2"], version: 9))), .readRequest, .beginWatch,
+                .silence,
+            ]
+        }
+        let clock = ManualClock()
+        let scene = try await Scene(server, kubernetes, clock: clock)
+        try DiscoveryCache(
+            directory: kubernetes.pki.directory.path, frontend: "kube-apiserver", service: "default/kubernetes",
+            portName: "https"
+        ).write(addresses(1))
+        await scene.watcher.loadCache()
+        // Now it hangs in writing its cache, with an address that is to be let go in three seconds.
+        let disk = DispatchSemaphore(value: 0)
+        DiscoveryCache.queue.async { disk.wait() }
+        await scene.watcher.start()
+        #expect(await eventually { await scene.names() == ["b0", "10.0.0.1:6443", "10.0.0.2:6443"] })
+        let stop = Task { await scene.watcher.stop() }
+        #expect(await eventually { await scene.watcher.isStopped })
+        disk.signal()
+        await stop.value
+        #expect(clock.sleeperCount == 0)
+        let published = scene.stage.publisher.all.count
+        clock.set(clock.now() + .seconds(60))
+        await scene.watcher.start()
+        #expect(await scene.names().count == 3 && scene.stage.publisher.all.count == published)
+        #expect(await eventually { server.open == 0 })
         await scene.stop()
     }
 
