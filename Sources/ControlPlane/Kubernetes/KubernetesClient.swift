@@ -16,7 +16,7 @@ package actor KubernetesClient {
     static let answerTimeout = Duration.seconds(10)
     /// The most bytes of an answer that is read whole.
     static let bodyLimit = 8 << 20
-    /// The most addresses that are tried for one question.
+    /// The most of the addresses told that are tried for one question.
     static let addressLimit = 8
 
     private let path: String
@@ -38,7 +38,8 @@ package actor KubernetesClient {
 
     /// - Parameters:
     ///   - kubeconfig: The file that says who asks and whom to trust.
-    ///   - addresses: Tells the apiservers to try. When it tells none, the kubeconfig's `server` is tried if it is an address.
+    ///   - addresses: Tells the apiservers to try. The kubeconfig's `server` is tried after them if it is an address: those
+    ///     that are known may all be out of date.
     package init(kubeconfig: String, addresses: @escaping Addresses) {
         path = kubeconfig
         self.addresses = addresses
@@ -133,13 +134,13 @@ package actor KubernetesClient {
         let credentials = try loaded()
         if let connection, connection.isReusable { return connection }
         disconnect()
-        var candidates = await addresses()
-        if candidates.isEmpty, let server = credentials.kubeconfig.serverAddress { candidates = [server] }
-        if let avoided, let index = candidates.firstIndex(of: avoided) {
-            candidates.append(candidates.remove(at: index))
-        }
+        let told = await addresses()
+        var candidates = Array(told.filter { $0 != avoided }.prefix(Self.addressLimit))
+        let server = credentials.kubeconfig.serverAddress
+        if let server, server != avoided, !candidates.contains(server) { candidates.append(server) }
+        if let avoided, told.contains(avoided) || server == avoided { candidates.append(avoided) }
         var last = KubernetesError.unreachable("there is no address to try")
-        for address in candidates.prefix(Self.addressLimit) {
+        for address in candidates {
             guard !Task.isCancelled, !isClosed else { break }
             do throws(HTTPClientError) {
                 let fresh = try await HTTPConnection.connect(

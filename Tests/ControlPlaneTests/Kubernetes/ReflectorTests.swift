@@ -233,6 +233,24 @@ struct ReflectorTests {
         #expect(good.requests.first?.contains("watch") == false)
     }
 
+    @Test("asks the kubeconfig's server last, when no address that is known answers")
+    func kubeconfigServer() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in [.readRequest, .answer(200, Self.list), .silence] }
+        try stage.pki.directory.write(
+            "kubeconfig",
+            KubernetesStage.text(ca: stage.pki.authority.certificatePEM, server: "https://\(server.address)"))
+        // Bound and not listening: it refuses. As many as are tried, all of them out of date.
+        let gone = try Socket.stream(for: .v4(0, port: 0))
+        try Socket.bind(gone.rawValue, to: .v4(0x7f00_0001, port: 0))
+        let address = try Socket.localAddress(gone.rawValue)
+        let stale = [SocketAddress](repeating: address, count: KubernetesClient.addressLimit)
+        let client = KubernetesClient(kubeconfig: stage.kubeconfig, addresses: { stale })
+        _ = try await client.get("/a")
+        await client.close()
+        #expect(server.requests == ["GET /a HTTP/1.1"])
+    }
+
     @Test("reads a kubeconfig again that has changed, and keeps to the old one while the new is no good")
     func renewal() async throws {
         let stage = try KubernetesStage()
