@@ -185,7 +185,7 @@ package actor DiscoveryWatcher {
             await client.close()
             let list = try JSONText.decode(ObjectList<EndpointObject>.self, from: body)
             let listed = ListedAddresses(list.items, portName: options.portName)
-            return (listed.addresses, listed.firstDropped ?? list.unreadable.reason)
+            return (listed.addresses, listed.firstDropped ?? list.unreadable)
         } catch {
             await client.close()
             throw error

@@ -147,7 +147,8 @@ struct Reflector<Object: KubernetesObject>: Sendable {
             do throws(KubernetesError) {
                 let body = try await client.get(collection.listTarget)
                 let list = try JSONText.decode(ObjectList<Object>.self, from: body)
-                if list.items.isEmpty, let reason = list.unreadable.reason { throw .malformed(reason) }
+                // What cannot be read would look as if it were gone.
+                if let reason = list.unreadable { throw .malformed(reason) }
                 guard let version = list.metadata?.resourceVersion else { throw .malformed("a list has no version") }
                 return (Position(collection: collection, version: version), list.items)
             } catch .status(404, _) where index + 1 < collections.count {

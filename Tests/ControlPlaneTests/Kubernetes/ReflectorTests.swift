@@ -111,6 +111,7 @@ struct ReflectorTests {
         for body in [
             "", "[]", "{}", "{\"items\":[]}", "{\"metadata\":{\"resourceVersion\":3}}",
             "{\"items\":[1],\"metadata\":{\"resourceVersion\":\"1\"}}",
+            "{\"items\":[{\"metadata\":{\"name\":\"l\"}},1],\"metadata\":{\"resourceVersion\":\"1\"}}",
         ] {
             let server = try stage.server { _ in [.readRequest, .answer(200, body), .silence] }
             try await run(stage.client(server)) { reflections, _ in
