@@ -202,6 +202,8 @@ package actor DiscoveryWatcher {
             for object in all.prefix(Self.objectLimit) { objects[object.metadata?.name ?? ""] = object }
             // A disk that was full need not be any more.
             if source == .discovered { await save() }
+        case .watching:
+            return failures.end(logger, subject)
         case .changed(let object):
             let name = object.metadata?.name ?? ""
             guard objects[name] != nil || objects.count < Self.objectLimit else { return }

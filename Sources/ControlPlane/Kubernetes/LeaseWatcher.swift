@@ -148,6 +148,8 @@ package actor LeaseWatcher {
         case .listed(let objects):
             leases[name]?.failures.end(logger, "lease \(name)")
             leases[name]?.tracker.observe(objects.first { $0.metadata?.name == name }?.record, at: now)
+        case .watching:
+            leases[name]?.failures.end(logger, "lease \(name)")
         case .changed(let object) where object.metadata?.name == name:
             leases[name]?.tracker.observe(object.record, at: now)
         case .deleted(let object) where object.metadata?.name == name:

@@ -51,6 +51,8 @@ struct KubernetesCollection: Hashable, Sendable {
 enum Reflection<Object: KubernetesObject>: Sendable {
     /// All objects, read anew.
     case listed([Object])
+    /// The watch is open: whatever has failed before works again.
+    case watching
     /// An object is new or has changed.
     case changed(Object)
     /// An object is gone.
@@ -86,6 +88,9 @@ struct Reflector<Object: KubernetesObject>: Sendable {
     private struct Position {
         let collection: KubernetesCollection
         var version: String
+        /// Whether the last watch from here ended at once and had brought nothing. Then the next is no success by being
+        /// open alone, or a server that ends each at once would be told to work again and again.
+        var isDoubtful = false
     }
 
     /// Runs until its task is cancelled, and closes its connection then.
@@ -133,7 +138,7 @@ struct Reflector<Object: KubernetesObject>: Sendable {
             }
         } catch {
             switch error {
-            case .unreachable, .endedEarly, .configuration: break
+            case .unreachable, .brokeOff, .endedEarly, .configuration: break
             case .status, .malformed, .expired, .quiet, .watchRefused: position = nil
             }
             // What remains of a watch would be in the way of the next question.
@@ -170,11 +175,18 @@ struct Reflector<Object: KubernetesObject>: Sendable {
         } catch .status(let status, let words) where [403, 405, 501].contains(status) {
             throw .watchRefused(status, words)
         }
+        var isProven = !from.isDoubtful
+        if isProven { await tell(.watching) }
+        var hasBrought = false
+        defer { position?.isDoubtful = !hasBrought && clock.now() - start < Self.shortestWatch }
         var lines = LineSplitter(limit: Self.lineLimit)
         while let piece = try await next(stream) {
             lines.append(piece)
             while let line = try lines.next() {
                 if line.allSatisfy({ " \t\r".utf8.contains($0) }) { continue }
+                hasBrought = true
+                if !isProven { await tell(.watching) }
+                isProven = true
                 try await take(line, &position, tell)
             }
         }
@@ -187,7 +199,7 @@ struct Reflector<Object: KubernetesObject>: Sendable {
         } catch .timedOut {
             throw .quiet
         } catch {
-            throw .unreachable("the watch broke off: \(error)")
+            throw .brokeOff("\(error)")
         }
     }
 

@@ -84,10 +84,11 @@ final class Reflections<Object: KubernetesObject>: Sendable {
 
     func note(_ reflection: Reflection<Object>) { told.withLock { $0.append(reflection) } }
 
-    /// Each in a few words.
+    /// Each in a few words, without watches that are open.
     var words: [String] {
-        told.withLock(\.self).map { reflection in
+        told.withLock(\.self).compactMap { reflection in
             switch reflection {
+            case .watching: nil
             case .listed(let objects): "listed \(objects.count)"
             case .changed(let object): "changed \(object.metadata?.resourceVersion ?? "-")"
             case .deleted(let object): "deleted \(object.metadata?.resourceVersion ?? "-")"
@@ -95,6 +96,9 @@ final class Reflections<Object: KubernetesObject>: Sendable {
             }
         }
     }
+
+    /// How often a watch was told to be open.
+    var watches: Int { told.withLock(\.self).count { if case .watching = $0 { true } else { false } } }
 
     /// The errors in words.
     var errors: [String] {

@@ -86,6 +86,30 @@ struct LeaseWatcherTests {
         #expect(await watcher.report().allSatisfy { $0.state == .unknown })
     }
 
+    @Test("tells of each outage, also when it was watched on without another list", .timeLimit(.minutes(2)))
+    func outages() async throws {
+        let stage = try KubernetesStage()
+        let name = "kube-scheduler"
+        let server = try stage.server { number in
+            // Each connection after the two first watches on from where the one before was.
+            let lists: [ScriptedServer.Step] =
+                number < 2
+                ? [.readRequest, .answer(200, Self.list(Self.lease(name, holder: "m1", renewed: 10, seconds: 600)))]
+                : []
+            let line = Self.lease(name, holder: "m1", renewed: 11 + number, seconds: 600)
+            return lists + [.readRequest, .beginWatch, .line("MODIFIED", line)]
+        }
+        let log = LogRecorder()
+        let watcher = watcher(stage, server, EventLog(), log)
+        await watcher.start()
+        func count(_ text: String) -> Int {
+            log.lines.count { $0.text.hasPrefix("lease \(name): ") && $0.text.contains(text) }
+        }
+        #expect(await eventually { count("the watch broke off") >= 2 })
+        #expect(count("works again") >= 1)
+        await watcher.stop()
+    }
+
     @Test("stops at once, whatever it waits for", .timeLimit(.minutes(2)))
     func stops() async throws {
         let stage = try KubernetesStage()

@@ -55,10 +55,13 @@ struct ReflectorTests {
                 : [.readRequest, .beginWatch, .line("DELETED", Self.object(16)), .silence]
         }
         try await run(stage.client(server)) { reflections, clock in
-            #expect(await eventually { reflections.words.last == "failed unreachable" }, "\(reflections.errors)")
+            #expect(await eventually { reflections.words.last == "failed broke off" }, "\(reflections.errors)")
+            #expect(reflections.watches == 1)
+            #expect(reflections.errors.last?.hasPrefix("the watch broke off: ") == true)
             try await wake(clock)
             #expect(await eventually { reflections.words.count == 4 }, "\(reflections.errors)")
-            #expect(reflections.words == ["listed 1", "changed 11", "failed unreachable", "deleted 16"])
+            #expect(reflections.words == ["listed 1", "changed 11", "failed broke off", "deleted 16"])
+            #expect(reflections.watches == 2)
         }
         #expect(server.requests.count == 3)
         #expect(server.requests[0] == "GET /api/v1/namespaces/n/things? HTTP/1.1")
@@ -214,6 +217,8 @@ struct ReflectorTests {
                     #expect(await eventually { reflections.words.count { $0.hasPrefix("failed") } > attempt })
                     shortest = min(shortest * 2, .seconds(15))
                 }
+                // One that is ended at once is told to be open once, not each time; one that has brought something is.
+                if resumed.count == script.count { #expect(reflections.watches <= 1, "\(reflections.words)") }
             }
         }
     }
