@@ -40,14 +40,20 @@ package actor DiscoveryWatcher {
         package var portName: String
         /// The folder for the cache file.
         package var stateDirectory: String
+        /// Where the frontend listens: no backend of its own is there.
+        package var listen: [SocketAddress]
 
         /// All at once.
-        package init(kubeconfig: String, namespace: String, service: String, portName: String, stateDirectory: String) {
+        package init(
+            kubeconfig: String, namespace: String, service: String, portName: String, stateDirectory: String,
+            listen: [SocketAddress]
+        ) {
             self.kubeconfig = kubeconfig
             self.namespace = namespace
             self.service = service
             self.portName = portName
             self.stateDirectory = stateDirectory
+            self.listen = listen
         }
 
         /// The service as people write it.
@@ -132,8 +138,12 @@ package actor DiscoveryWatcher {
             logger.warning(
                 "discovery for \(controller.name) begins without \(cache.path): \(reason); it is written anew",
                 metadata: ["frontend": "\(controller.name)"])
-        case .addresses(let addresses):
-            saved = addresses
+        case .addresses(let written):
+            saved = written
+            // The frontend may have another address since it was written.
+            let own = OwnListeners(now: options.listen)
+            let addresses = written.filter { !own.take($0) }
+            guard !addresses.isEmpty else { return }
             set = DiscoveredSet(addresses)
             source = .cached
             let cause = "\(addresses.count) addresses from \(cache.path), until an apiserver lists them"
@@ -184,7 +194,8 @@ package actor DiscoveryWatcher {
             }
             await client.close()
             let list = try JSONText.decode(ObjectList<EndpointObject>.self, from: body)
-            let listed = ListedAddresses(list.items, portName: options.portName)
+            let listed = ListedAddresses(
+                list.items, portName: options.portName, own: OwnListeners(now: options.listen))
             return (listed.addresses, listed.firstDropped ?? list.unreadable)
         } catch {
             await client.close()
@@ -217,7 +228,8 @@ package actor DiscoveryWatcher {
     }
 
     private func takeObjects() async {
-        let listed = ListedAddresses(objects.values, portName: options.portName)
+        let listed = ListedAddresses(
+            objects.values, portName: options.portName, own: OwnListeners(now: options.listen))
         if let reason = listed.firstDropped {
             droppedAddresses += UInt64(listed.dropped)
             sayOnce("\(listed.dropped) listed addresses are not used: \(reason)")

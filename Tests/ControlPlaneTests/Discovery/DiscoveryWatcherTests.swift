@@ -35,7 +35,7 @@ struct DiscoveryWatcherTests {
 
         init(
             _ server: ScriptedServer?, _ kubernetes: KubernetesStage, directory: String? = nil,
-            clock: any ProbeClock = SystemProbeClock()
+            listen: [SocketAddress] = [], clock: any ProbeClock = SystemProbeClock()
         ) async throws {
             self.kubernetes = kubernetes
             stage = try await Stage(1)
@@ -45,7 +45,7 @@ struct DiscoveryWatcherTests {
             watcher = DiscoveryWatcher(
                 options: .init(
                     kubeconfig: kubernetes.kubeconfig, namespace: "default", service: "kubernetes", portName: "https",
-                    stateDirectory: directory),
+                    stateDirectory: directory, listen: listen),
                 controller: stage.controller, addresses: { addresses }, logger: stage.log.logger,
                 events: stage.events, clock: clock)
         }
@@ -136,6 +136,30 @@ struct DiscoveryWatcherTests {
         #expect(await eventually { scene.events.last == "" })
         #expect(scene.events == ["10.0.0.1:6443", "10.0.0.2:6443", ""])
         #expect(scene.stage.publisher.all.count <= published + 4)
+        await scene.stop()
+    }
+
+    @Test("takes no address at which the frontend itself listens, from a list or from the cache")
+    func itself() async throws {
+        let kubernetes = try KubernetesStage()
+        let server = try kubernetes.server { _ in
+            [
+                .readRequest, .answer(200, Self.list(Self.slice(["10.0.0.1", "10.0.0.9"], version: 9))), .readRequest,
+                .beginWatch, .silence,
+            ]
+        }
+        try DiscoveryCache(
+            directory: kubernetes.pki.directory.path, frontend: "kube-apiserver", service: "default/kubernetes",
+            portName: "https"
+        ).write(addresses(2, 9))
+        let scene = try await Scene(server, kubernetes, listen: addresses(9))
+        await scene.watcher.loadCache()
+        #expect(await scene.names() == ["b0", "10.0.0.2:6443"])
+        await scene.watcher.start()
+        #expect(await eventually { await scene.names().contains("10.0.0.1:6443") })
+        #expect(await scene.names().contains("10.0.0.9:6443") == false)
+        #expect(await scene.watcher.report().droppedAddresses == 1)
+        #expect(scene.stage.log.lines.contains { $0.text.contains("10.0.0.9:6443 is where this frontend itself") })
         await scene.stop()
     }
 
