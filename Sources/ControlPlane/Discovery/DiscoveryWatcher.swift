@@ -120,7 +120,7 @@ package actor DiscoveryWatcher {
     ) {
         self.options = options
         self.controller = controller
-        client = KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses)
+        client = KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses, logger: logger)
         cache = DiscoveryCache(
             directory: options.stateDirectory, frontend: controller.name, service: options.serviceName,
             portName: options.portName)

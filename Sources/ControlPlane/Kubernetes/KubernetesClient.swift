@@ -1,12 +1,13 @@
 import Balancing
+import Logging
 import SecureHTTP
 package import SystemIO
 
 /// Asks kube-apiservers one question after the other, over one connection that is kept alive.
 ///
 /// It goes through the balanced backends themselves, so that it works without what it may be there to find. Certificates,
-/// tokens and the kubeconfig are read again when their files have changed; a kubeconfig that cannot be used then changes
-/// nothing.
+/// tokens and the kubeconfig are read again when their files have changed; what cannot be used then changes nothing, and is
+/// told once.
 package actor KubernetesClient {
     /// Tells the addresses to try, the best first.
     package typealias Addresses = @Sendable () async -> [SocketAddress]
@@ -21,6 +22,8 @@ package actor KubernetesClient {
 
     private let path: String
     private let addresses: Addresses
+    private let logger: Logger?
+    private var reloads = FailureLog()
     private var credentials: Credentials?
     private var connection: HTTPConnection?
     /// Where the last failure came from: it is tried last.
@@ -40,9 +43,11 @@ package actor KubernetesClient {
     ///   - kubeconfig: The file that says who asks and whom to trust.
     ///   - addresses: Tells the apiservers to try. The kubeconfig's `server` is tried after them if it is an address: those
     ///     that are known may all be out of date.
-    package init(kubeconfig: String, addresses: @escaping Addresses) {
+    ///   - logger: Gets a line when a file that has changed cannot be used, and when it can again.
+    init(kubeconfig: String, addresses: @escaping Addresses, logger: Logger? = nil) {
         path = kubeconfig
         self.addresses = addresses
+        self.logger = logger
     }
 
     /// The body of a successful answer.
@@ -163,16 +168,32 @@ package actor KubernetesClient {
     /// The kubeconfig's contents, read again when the file has changed.
     private func loaded() throws(KubernetesError) -> Credentials {
         let identity = try? FileIdentity(path: path)
-        if let credentials, identity == nil || identity == credentials.identity { return credentials }
+        if let credentials, identity == nil || identity == credentials.identity {
+            note(credentials.tls.reloadFailure.map { .configuration("\(path): \($0)") })
+            return credentials
+        }
         do throws(KubernetesError) {
             let fresh = try Self.load(path, identity: identity)
+            note(nil)
             // Who asks may be somebody else now.
             disconnect()
             credentials = fresh
             return fresh
         } catch {
             guard let credentials else { throw error }
+            note(error)
             return credentials
+        }
+    }
+
+    /// Says why files that have changed are not in use; nil: they are.
+    private func note(_ failure: KubernetesError?) {
+        guard let logger else { return }
+        let subject = "changed credentials"
+        if let failure {
+            reloads.note(failure, logger, "\(subject) are not in use, the former ones stay", grant: "")
+        } else {
+            reloads.end(logger, subject)
         }
     }
 

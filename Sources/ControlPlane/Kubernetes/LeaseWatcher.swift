@@ -77,7 +77,7 @@ package actor LeaseWatcher {
         guard tasks.isEmpty else { return }
         for name in Self.names {
             let reflector = Reflector<LeaseObject>(
-                client: KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses),
+                client: KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses, logger: logger),
                 collections: [Self.collection(name)], pollInterval: options.interval, clock: clock,
                 jitter: { Double.random(in: 0..<1) },
                 silenceLimit: { [weak self] in await self?.silenceLimit(name) ?? .zero })

@@ -47,9 +47,9 @@ struct KubernetesStage {
         try ScriptedServer(tls: try pki.server(), script: script)
     }
 
-    func client(_ servers: ScriptedServer...) -> KubernetesClient {
+    func client(_ servers: ScriptedServer..., log: LogRecorder? = nil) -> KubernetesClient {
         let addresses = servers.map(\.address)
-        return KubernetesClient(kubeconfig: kubeconfig, addresses: { addresses })
+        return KubernetesClient(kubeconfig: kubeconfig, addresses: { addresses }, logger: log?.logger)
     }
 }
 

@@ -1,4 +1,5 @@
 import Balancing
+import Logging
 import SecureHTTP
 import SystemIO
 import TestSupport
@@ -264,19 +265,41 @@ struct ReflectorTests {
         let server = try stage.server { _ in
             [
                 .readRequest, .answer(200, Self.list), .readRequest, .answer(200, Self.list), .readRequest,
-                .answer(200, Self.list),
+                .answer(200, Self.list), .readRequest, .answer(200, Self.list),
             ]
         }
-        let client = stage.client(server)
+        let log = LogRecorder()
+        let client = stage.client(server, log: log)
         _ = try await client.get("/a")
         try stage.pki.directory.write("kubeconfig", "half a")
-        _ = try await client.get("/b")
+        for _ in 0..<2 { _ = try await client.get("/b") }
+        #expect(log.lines.count == 1)
+        #expect(log.lines.last?.text.contains("\(stage.kubeconfig): holds no kubeconfig") == true)
         try stage.pki.directory.write("kubeconfig", KubernetesStage.text(ca: stranger.authority.certificatePEM))
         await #expect(throws: KubernetesError.self) { try await client.get("/c") }
         try stage.pki.directory.write("kubeconfig", KubernetesStage.text(ca: stage.pki.authority.certificatePEM))
         _ = try await client.get("/d")
         await client.close()
-        #expect(server.requests == ["GET /a HTTP/1.1", "GET /b HTTP/1.1", "GET /d HTTP/1.1"])
+        #expect(server.requests.map { $0.prefix(6) } == ["GET /a", "GET /b", "GET /b", "GET /d"])
+        #expect(log.lines.map(\.level) == [.warning, .notice])
+    }
+
+    @Test("says once that a changed certificate cannot be used")
+    func certificateRenewal() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in [.readRequest, .answer(200, Self.list)] }
+        let text = KubernetesStage.text(ca: stage.pki.authority.certificatePEM)
+        let inline = "certificate-authority-data: \(KubernetesStage.base64(stage.pki.authority.certificatePEM))"
+        try stage.pki.directory.write(
+            "kubeconfig",
+            text.split(separator: inline, maxSplits: 1).joined(separator: "certificate-authority: ca.crt"))
+        let log = LogRecorder()
+        let client = stage.client(server, log: log)
+        _ = try await client.get("/a")
+        try stage.pki.directory.write("ca.crt", "half a")
+        for _ in 0..<3 { _ = try await client.get("/b") }
+        await client.close()
+        #expect(log.lines.count == 1 && log.lines.last?.text.contains("ca.crt") == true, "\(log.lines)")
     }
 }
 
