@@ -207,7 +207,7 @@ package actor DiscoveryWatcher {
 
     private func take(_ reflection: Reflection<EndpointObject>) async {
         switch reflection {
-        case .listed(let all):
+        case .listed(let all, _):
             failures.end(logger, subject)
             objects = [:]
             for object in all.prefix(Self.objectLimit) { objects[object.metadata?.name ?? ""] = object }

@@ -51,7 +51,7 @@ package actor LeaseWatcher {
     private var tasks: [Task<Void, Never>] = []
 
     private struct Watched {
-        var tracker = LeaseTracker()
+        var tracker: LeaseTracker
         var failures = FailureLog()
         /// As told last: the holder, or the state when nobody holds it; empty when nothing was told yet.
         var label = ""
@@ -69,7 +69,7 @@ package actor LeaseWatcher {
         self.logger = logger
         self.events = events
         self.clock = clock
-        for name in Self.names { leases[name] = Watched() }
+        for name in Self.names { leases[name] = Watched(tracker: LeaseTracker(pollInterval: options.interval)) }
     }
 
     /// Begins to watch.
@@ -145,9 +145,10 @@ package actor LeaseWatcher {
     private func take(_ reflection: Reflection<LeaseObject>, of name: String) {
         let now = clock.now()
         switch reflection {
-        case .listed(let objects):
+        case .listed(let objects, let askedAt):
             leases[name]?.failures.end(logger, "lease \(name)")
-            leases[name]?.tracker.observe(objects.first { $0.metadata?.name == name }?.record, at: now)
+            leases[name]?.tracker.observe(
+                objects.first { $0.metadata?.name == name }?.record, askedAt: askedAt, at: now)
         case .watching:
             leases[name]?.failures.end(logger, "lease \(name)")
         case .changed(let object) where object.metadata?.name == name:

@@ -49,8 +49,8 @@ struct KubernetesCollection: Hashable, Sendable {
 
 /// What a reflector tells.
 enum Reflection<Object: KubernetesObject>: Sendable {
-    /// All objects, read anew.
-    case listed([Object])
+    /// All objects, read anew, as they were at some moment after they were asked for.
+    case listed([Object], askedAt: Instant)
     /// The watch is open: whatever has failed before works again.
     case watching
     /// An object is new or has changed.
@@ -129,9 +129,10 @@ struct Reflector<Object: KubernetesObject>: Sendable {
                 if let position {
                     from = position
                 } else {
+                    let askedAt = clock.now()
                     let (listed, objects) = try await list()
                     position = listed
-                    await tell(.listed(objects))
+                    await tell(.listed(objects, askedAt: askedAt))
                     from = listed
                 }
                 try await watch(from, &position, tell)

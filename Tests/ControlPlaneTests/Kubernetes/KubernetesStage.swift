@@ -89,7 +89,7 @@ final class Reflections<Object: KubernetesObject>: Sendable {
         told.withLock(\.self).compactMap { reflection in
             switch reflection {
             case .watching: nil
-            case .listed(let objects): "listed \(objects.count)"
+            case .listed(let objects, _): "listed \(objects.count)"
             case .changed(let object): "changed \(object.metadata?.resourceVersion ?? "-")"
             case .deleted(let object): "deleted \(object.metadata?.resourceVersion ?? "-")"
             case .failed(let error): "failed \(error.kind)"
