@@ -12,9 +12,10 @@ package actor KubernetesClient {
     /// Tells the addresses to try, the best first.
     package typealias Addresses = @Sendable () async -> [SocketAddress]
 
-    /// The bounds over one attempt to connect to one address, and over one answer.
+    /// The bound over one attempt to connect to one address.
     static let connectTimeout = Duration.seconds(3)
-    static let answerTimeout = Duration.seconds(10)
+    /// The bound over one answer, or over the beginning of one without end.
+    private let answerTimeout: Duration
     /// The most bytes of an answer that is read whole.
     static let bodyLimit = 8 << 20
     /// The most of the addresses told that are tried for one question.
@@ -44,7 +45,12 @@ package actor KubernetesClient {
     ///   - addresses: Tells the apiservers to try. The kubeconfig's `server` is tried after them if it is an address: those
     ///     that are known may all be out of date.
     ///   - logger: Gets a line when a file that has changed cannot be used, and when it can again.
-    init(kubeconfig: String, addresses: @escaping Addresses, logger: Logger? = nil) {
+    ///   - answerTimeout: The bound over one answer, or over the head of one without end.
+    init(
+        kubeconfig: String, addresses: @escaping Addresses, logger: Logger? = nil,
+        answerTimeout: Duration = .seconds(10)
+    ) {
+        self.answerTimeout = answerTimeout
         path = kubeconfig
         self.addresses = addresses
         self.logger = logger
@@ -70,16 +76,26 @@ package actor KubernetesClient {
         let (connection, request) = try await prepare(target)
         let stream: HTTPResponseStream
         do throws(HTTPClientError) {
-            stream = try await connection.open(request, timeout: Self.answerTimeout)
+            stream = try await connection.open(request, timeout: answerTimeout)
         } catch {
             throw failed(error)
         }
         guard stream.head.status == 200 else {
-            var body: [UInt8] = []
-            while let piece = try? await stream.next(timeout: Self.answerTimeout), body.count < 65_536 { body += piece }
-            throw refused(stream.head.status, body)
+            throw refused(stream.head.status, await rest(of: stream))
         }
         return stream
+    }
+
+    /// What a refusal says, as far as it comes in the time of one answer.
+    private func rest(of stream: HTTPResponseStream) async -> [UInt8] {
+        let end = ContinuousClock.now + answerTimeout
+        var body: [UInt8] = []
+        while body.count < 65_536, ContinuousClock.now < end,
+            let piece = try? await stream.next(timeout: end - ContinuousClock.now)
+        {
+            body += piece
+        }
+        return body
     }
 
     /// Ends the connection: what is still under way on it is not wanted any more.
@@ -100,7 +116,7 @@ package actor KubernetesClient {
         let (connection, request) = try await prepare(target)
         let response: HTTPResponse
         do throws(HTTPClientError) {
-            response = try await connection.send(request, timeout: Self.answerTimeout, bodyLimit: Self.bodyLimit)
+            response = try await connection.send(request, timeout: answerTimeout, bodyLimit: Self.bodyLimit)
         } catch {
             throw failed(error)
         }

@@ -81,6 +81,8 @@ struct Reflector<Object: KubernetesObject>: Sendable {
 
     /// The longest line of a watch: an object of etcd's largest size, with room to spare.
     static var lineLimit: Int { 4 << 20 }
+    /// How much longer than it was asked to a server may go on with a watch.
+    static var overtime: Duration { .seconds(30) }
     /// A watch that ended by itself after less than this is paced like a failure.
     static var shortestWatch: Duration { .seconds(1) }
 
@@ -179,9 +181,11 @@ struct Reflector<Object: KubernetesObject>: Sendable {
         var isProven = !from.isDoubtful
         if isProven { await tell(.watching) }
         var hasBrought = false
+        var (heardAt, patience) = (start, await silenceLimit())
+        let end = start + .seconds(seconds) + Self.overtime
         defer { position?.isDoubtful = !hasBrought && clock.now() - start < Self.shortestWatch }
         var lines = LineSplitter(limit: Self.lineLimit)
-        while let piece = try await next(stream) {
+        while let piece = try await next(stream, until: min(heardAt + patience, end)) {
             lines.append(piece)
             while let line = try lines.next() {
                 if line.allSatisfy({ " \t\r".utf8.contains($0) }) { continue }
@@ -189,14 +193,18 @@ struct Reflector<Object: KubernetesObject>: Sendable {
                 if !isProven { await tell(.watching) }
                 isProven = true
                 try await take(line, &position, tell)
+                // Bytes alone are no news: they could come for ever.
+                (heardAt, patience) = (clock.now(), await silenceLimit())
             }
         }
         guard clock.now() - start >= Self.shortestWatch else { throw .endedEarly }
     }
 
-    private func next(_ stream: HTTPResponseStream) async throws(KubernetesError) -> [UInt8]? {
+    private func next(_ stream: HTTPResponseStream, until end: Instant) async throws(KubernetesError) -> [UInt8]? {
+        let left = end - clock.now()
+        guard left > .zero else { throw .quiet }
         do throws(HTTPClientError) {
-            return try await stream.next(timeout: await silenceLimit())
+            return try await stream.next(timeout: left)
         } catch .timedOut {
             throw .quiet
         } catch {

@@ -192,6 +192,54 @@ struct ReflectorTests {
         }
     }
 
+    @Test("is not kept waiting by blank lines, or by a watch that the server does not end", .timeLimit(.minutes(2)))
+    func endless() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in
+            [
+                .readRequest, .answer(200, Self.list), .readRequest, .beginWatch, .line("MODIFIED", Self.object(11)),
+                .wait, .line("MODIFIED", Self.object(12)), .silence,
+            ]
+        }
+        try await run(stage.client(server), silence: .seconds(10_000)) { reflections, clock in
+            #expect(await eventually { reflections.words == ["listed 1", "changed 11"] })
+            clock.set(clock.now() + .seconds(700))
+            server.release()
+            #expect(await eventually { reflections.words.count >= 4 })
+            #expect(reflections.words == ["listed 1", "changed 11", "changed 12", "failed quiet"])
+        }
+        let blank = try stage.server { _ in
+            [
+                .readRequest, .answer(200, Self.list), .readRequest, .beginWatch,
+                .trickle(Array(String(repeating: "1\r\n\n\r\n", count: 100_000).utf8), every: .milliseconds(1)),
+            ]
+        }
+        let reflections = Reflections<LeaseObject>()
+        let reflector = Reflector<LeaseObject>(
+            client: stage.client(blank), collections: [KubernetesCollection("api/v1", namespace: "n", "things")],
+            pollInterval: .seconds(2), clock: SystemProbeClock(), jitter: { 0 }, silenceLimit: { .milliseconds(200) })
+        let task = Task { await reflector.run { reflections.note($0) } }
+        #expect(await eventually { reflections.words.prefix(2) == ["listed 1", "failed quiet"] })
+        task.cancel()
+        await task.value
+    }
+
+    @Test("gives a refusal of a watch the time of one answer", .timeLimit(.minutes(2)))
+    func slowRefusal() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in
+            [
+                .readRequest, .text("HTTP/1.1 500 Status\nContent-Length: 60000\n\n"),
+                .trickle([UInt8](repeating: 0x20, count: 60_000), every: .milliseconds(20)),
+            ]
+        }
+        let address = server.address
+        let client = KubernetesClient(
+            kubeconfig: stage.kubeconfig, addresses: { [address] }, answerTimeout: .seconds(2))
+        await #expect(throws: KubernetesError.status(500, "")) { _ = try await client.watch("/a") }
+        await client.close()
+    }
+
     @Test("is never in a tight loop, whatever the server does at once")
     func paced() async throws {
         let stage = try KubernetesStage()
