@@ -1,4 +1,5 @@
 import Balancing
+import Glibc
 import SystemIO
 import TestSupport
 import Testing
@@ -271,6 +272,16 @@ struct DiscoveryCacheTests {
             return
         }
         #expect(reason.contains(words), "\(reason)")
+    }
+
+    @Test("that is no file does not hold up the start", .timeLimit(.minutes(1)))
+    func fifo() throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-cache-")
+        let cache = DiscoveryCache(directory: directory.path, frontend: "api", service: "s", portName: "p")
+        #expect(mkfifo(cache.path, 0o600) == 0)
+        #expect(cache.read() == .unusable("it is no regular file"))
+        try cache.write(addresses(1))
+        #expect(cache.read() == .addresses(addresses(1)))
     }
 
     @Test("that is too large is not read")
