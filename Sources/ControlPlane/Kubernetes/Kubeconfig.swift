@@ -115,7 +115,10 @@ package struct Kubeconfig: Hashable, Sendable {
     private static func server(of cluster: KubeconfigEntry) throws(KubeconfigError) -> (host: String, port: UInt16) {
         let url = try cluster.required("server")
         func wrong(_ what: String) -> KubeconfigError {
-            cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
+            // What stands before an @ may be a password.
+            url.contains("@")
+                ? cluster.fault("server, not shown because it has an @, \(what)")
+                : cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
         }
         guard url.hasPrefix("https://") else {
             throw wrong("does not begin with https://, so credentials would go in the clear")
