@@ -12,8 +12,6 @@ package struct DiscoveryReport: Hashable, Sendable {
     package var source: DiscoveredBackends.Source?
     /// When an apiserver has listed them last, in seconds since 1970; nil: never since the start.
     package var lastSuccess: Double?
-    /// What does not work now, in words.
-    package var error: String?
     /// Attempts that failed.
     package var failures: UInt64
     /// Lists that were empty and not taken.
@@ -174,7 +172,7 @@ package actor DiscoveryWatcher {
     package func report() -> DiscoveryReport {
         DiscoveryReport(
             frontend: controller.name, addresses: set.addresses.count, source: source, lastSuccess: lastSuccess,
-            error: failures.last, failures: failures.count, emptyLists: emptyLists,
+            failures: failures.count, emptyLists: emptyLists,
             droppedAddresses: droppedAddresses, cacheFailures: cacheFailures)
     }
 

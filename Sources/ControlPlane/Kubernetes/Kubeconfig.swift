@@ -28,10 +28,6 @@ package struct Kubeconfig: Hashable, Sendable {
         case file(String)
     }
 
-    /// The file that was read.
-    package let file: String
-    /// The name of the user in the file.
-    package let user: String
     /// The host of the cluster's `server`, a name or an address.
     package let serverHost: String
     /// The port of the cluster's `server`.
@@ -107,7 +103,7 @@ package struct Kubeconfig: Hashable, Sendable {
             "as", because: "acts as another user (as), which Fairlead does not do; use that user's credentials")
         let server = try server(of: cluster)
         return Kubeconfig(
-            file: path, user: userName, serverHost: server.host, serverPort: server.port,
+            serverHost: server.host, serverPort: server.port,
             tls: try tls(cluster: cluster, user: user), token: try token(of: user))
     }
 

@@ -99,7 +99,6 @@ enum JSONText {
         case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
             "\(place(context)) is of the wrong type"
         case DecodingError.keyNotFound(let key, let context): "\(place(context)) has no \(shown(key.stringValue))"
-        case DecodingError.dataCorrupted: "it is not JSON"
         default: "it is not JSON"
         }
     }

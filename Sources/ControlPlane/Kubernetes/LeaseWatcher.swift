@@ -53,10 +53,27 @@ package actor LeaseWatcher {
     private struct Watched {
         var tracker: LeaseTracker
         var failures = FailureLog()
-        /// As told last: the holder, or the state when nobody holds it; empty when nothing was told yet.
-        var label = ""
+        /// What was told last.
+        var told = Told.nothing
         /// Who held it last, as told.
         var holder = ""
+    }
+
+    /// What is told of a lease.
+    private enum Told: Hashable {
+        case nothing
+        case holder(String)
+        /// Any but held.
+        case state(LeaseTracker.State)
+
+        /// As events have it.
+        var label: String {
+            switch self {
+            case .nothing: ""
+            case .holder(let holder): holder
+            case .state(let state): state.rawValue
+            }
+        }
     }
 
     /// A watcher that does nothing before `start`.
@@ -170,8 +187,9 @@ package actor LeaseWatcher {
         guard let watched = leases[name] else { return }
         let state = watched.tracker.state(at: now)
         let record = watched.tracker.record
-        let label = state == .held ? record?.holder ?? "" : state.rawValue
-        guard label != watched.label, state != .unknown || !watched.label.isEmpty else { return }
+        let told = state == .held ? Told.holder(record?.holder ?? "") : .state(state)
+        guard told != watched.told, state != .unknown || watched.told != .nothing else { return }
+        let (former, label) = (watched.told.label, told.label)
         let cause: String
         switch state {
         case .held where watched.holder.isEmpty: cause = "seen for the first time"
@@ -187,12 +205,12 @@ package actor LeaseWatcher {
         case .missing: cause = "there is no such lease in kube-system"
         case .unknown: cause = watched.failures.last.map { "it cannot be read: \($0)" } ?? "it cannot be read"
         }
-        events.record("lease/\(name)", from: watched.label, to: label, cause: cause)
+        events.record("lease/\(name)", from: former, to: label, cause: cause)
         let words = state == .held ? "is held by \(label)" : "is \(label)"
         logger.notice(
             "lease \(name) \(words): \(cause)",
-            metadata: ["lease": "\(name)", "from": "\(watched.label)", "to": "\(label)", "reason": "\(cause)"])
-        leases[name]?.label = label
+            metadata: ["lease": "\(name)", "from": "\(former)", "to": "\(label)", "reason": "\(cause)"])
+        leases[name]?.told = told
         if state == .held { leases[name]?.holder = label }
     }
 

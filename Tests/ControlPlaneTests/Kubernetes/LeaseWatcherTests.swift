@@ -70,6 +70,29 @@ struct LeaseWatcherTests {
         #expect(all.contains { $0.subject == "lease/kube-controller-manager" && $0.to == "missing" })
     }
 
+    @Test("knows a holder that is called like a state from that state", .timeLimit(.minutes(2)))
+    func confusing() async throws {
+        let stage = try KubernetesStage()
+        let name = "kube-scheduler"
+        let lease = Self.lease(name, holder: "expired", renewed: 10, seconds: 1)
+        let server = try stage.server { _ in
+            [.readRequest, .answer(200, Self.list(lease)), .readRequest, .beginWatch, .silence]
+        }
+        let events = EventLog()
+        let watcher = watcher(stage, server, events, LogRecorder())
+        await watcher.start()
+        func causes() -> [String] {
+            events.events(after: 0).filter { $0.subject == "lease/\(name)" }.map(\.cause)
+        }
+        #expect(
+            await eventually {
+                _ = await watcher.report()
+                return causes().count >= 2
+            })
+        #expect(causes().first == "seen for the first time" && causes().last?.contains("has not renewed it") == true)
+        await watcher.stop()
+    }
+
     @Test("says once what a user lacks, and goes on trying")
     func forbidden() async throws {
         let stage = try KubernetesStage()
