@@ -148,13 +148,7 @@ struct Validation {
 private struct Binding: Hashable, CustomStringConvertible {
     let address: SocketAddress
 
-    init(_ address: SocketAddress) {
-        if case .v6(0, let low, let port, _) = address, low >> 32 == 0xffff {
-            self.address = .v4(UInt32(truncatingIfNeeded: low), port: port)
-        } else {
-            self.address = address
-        }
-    }
+    init(_ address: SocketAddress) { self.address = address.unmapped }
 
     var description: String { address.description }
 

@@ -28,9 +28,6 @@ struct HTTPResponseParser {
     /// Whether bytes came that do not belong to the response.
     var hasExcess: Bool { input.count > 0 }
 
-    /// Whether anything of the response has come.
-    var hasBegun: Bool { pending != nil || informational > 0 || input.count > 0 }
-
     /// Takes more bytes. Returns the response when it is complete.
     mutating func parse(_ bytes: some Collection<UInt8>) throws(HTTPParseError) -> Parsed? {
         input.append(bytes)

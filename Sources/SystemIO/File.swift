@@ -8,10 +8,18 @@ package enum File {
     /// - Parameters:
     ///   - path: The file.
     ///   - limit: The most bytes that are read; a larger file is EFBIG.
-    package static func read(_ path: String, limit: Int = 16 << 20) throws(Errno) -> [UInt8] {
-        let number = open(path, O_RDONLY | O_CLOEXEC)
+    ///   - onlyRegular: Whether anything but a regular file, such as a FIFO that would block until somebody writes, is EINVAL.
+    package static func read(
+        _ path: String, limit: Int = 16 << 20, onlyRegular: Bool = false
+    ) throws(Errno) -> [UInt8] {
+        let number = open(path, O_RDONLY | O_CLOEXEC | (onlyRegular ? O_NONBLOCK : 0))
         guard number >= 0 else { throw .current }
         let descriptor = OwnedDescriptor(owning: number)
+        if onlyRegular {
+            var status = stat()
+            guard fstat(descriptor.rawValue, &status) == 0 else { throw .current }
+            guard status.st_mode & S_IFMT == S_IFREG else { throw .invalidArgument }
+        }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -36,7 +44,9 @@ package enum File {
     ///   - mode: Permissions of the new file.
     package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o644) throws(Errno) {
         let temporary = "\(path).new-\(getpid())"
-        let number = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        // What is left of a process of that number goes; a link that somebody has put there is not followed.
+        try remove(temporary)
+        let number = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
         guard number >= 0 else { throw .current }
         do throws(Errno) {
             let descriptor = OwnedDescriptor(owning: number)

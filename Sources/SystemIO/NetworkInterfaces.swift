@@ -4,6 +4,14 @@ import Glibc
 package enum NetworkInterfaces {
     /// The addresses of all interfaces that are up, without loopback and link-local ones (getifaddrs(3)). Port 0.
     package static func globalAddresses() -> [SocketAddress] {
+        addresses(where: { $0 & UInt32(IFF_LOOPBACK) == 0 }).filter { !$0.isLinkLocal }
+    }
+
+    /// The addresses of all interfaces that are up, also those that a loopback interface has. Port 0.
+    package static func addresses() -> [SocketAddress] { addresses(where: { _ in true }) }
+
+    /// - Parameter isWanted: Tells by the flags of an interface that is up (netdevice(7)).
+    private static func addresses(where isWanted: (UInt32) -> Bool) -> [SocketAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }
         defer { freeifaddrs(list) }
@@ -12,7 +20,7 @@ package enum NetworkInterfaces {
         while let interface = next?.pointee {
             next = interface.ifa_next
             guard let address = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP) != 0,
-                interface.ifa_flags & UInt32(IFF_LOOPBACK) == 0
+                isWanted(UInt32(interface.ifa_flags))
             else { continue }
             let length: Int
             switch Int32(address.pointee.sa_family) {
@@ -24,9 +32,7 @@ package enum NetworkInterfaces {
             withUnsafeMutableBytes(of: &storage) {
                 $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: length))
             }
-            if let address = SocketAddress(storage, length: socklen_t(length)), !address.isLinkLocal {
-                result.append(address)
-            }
+            if let address = SocketAddress(storage, length: socklen_t(length)) { result.append(address) }
         }
         return result
     }

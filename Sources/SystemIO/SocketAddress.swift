@@ -86,6 +86,12 @@ package enum SocketAddress: Hashable, Sendable {
         }
     }
 
+    /// An IPv4 address inside IPv6 (RFC 4291, section 2.5.5.2) as that IPv4 address; any other as it is.
+    package var unmapped: SocketAddress {
+        guard case .v6(0, let low, let port, _) = self, low >> 32 == 0xffff else { return self }
+        return .v4(UInt32(truncatingIfNeeded: low), port: port)
+    }
+
     /// Whether the address is every local address: `0.0.0.0` or `::`.
     package var isUnspecified: Bool {
         switch self {
@@ -98,10 +104,9 @@ package enum SocketAddress: Hashable, Sendable {
     /// A well-mixed number that depends on the host alone, the same for one IPv4 client on a dual-stack listener and on
     /// an IPv4 one. It survives restarts, so it may decide which backend serves a source.
     package var hostHash: UInt64 {
-        switch self {
+        switch unmapped {
         case .v4(let host, _): Self.mix(0xffff_0000_0000 | UInt64(host))
-        case .v6(let high, let low, _, _):
-            high == 0 && low >> 32 == 0xffff ? Self.mix(low) : Self.mix(Self.mix(high) ^ low)
+        case .v6(let high, let low, _, _): Self.mix(Self.mix(high) ^ low)
         case .unix(let path): path.utf8.reduce(0) { Self.mix($0 ^ UInt64($1)) }
         }
     }

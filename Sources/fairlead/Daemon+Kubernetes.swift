@@ -186,7 +186,7 @@ extension Configuration.Frontend {
         discovery.map {
             DiscoveryWatcher.Options(
                 kubeconfig: $0.kubeconfig, namespace: $0.namespace, service: $0.service, portName: $0.portName,
-                stateDirectory: stateDirectory)
+                stateDirectory: stateDirectory, listen: listen)
         }
     }
 }

@@ -15,6 +15,13 @@ import Testing
         #expect(SocketAddress(text) == nil)
     }
 
+    @Test(arguments: [
+        ("[::ffff:10.0.0.1]:1", "10.0.0.1:1"), ("[::fffe:10.0.0.1]:1", "[::fffe:a00:1]:1"), ("[::1]:1", "[::1]:1"),
+        ("10.0.0.1:1", "10.0.0.1:1"), ("[1::ffff:10.0.0.1]:1", "[1::ffff:a00:1]:1"),
+    ]) func iPv4InsideIPv6IsThatIPv4Address(_ text: String, _ expected: String) throws {
+        #expect(try #require(SocketAddress(text)).unmapped == SocketAddress(expected))
+    }
+
     @Test func hostHashIsTheSameForOneIPv4ClientOnBothFamilies() throws {
         let plain = try #require(SocketAddress("10.1.2.3:1"))
         let mapped = try #require(SocketAddress("[::ffff:10.1.2.3]:99"))

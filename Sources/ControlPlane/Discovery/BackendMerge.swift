@@ -35,18 +35,12 @@ enum BackendMerge {
     static func merge(_ configured: [BackendSpecification], _ discovered: DiscoveredBackends?) -> [BackendSpecification]
     {
         guard let discovered else { return configured }
-        var known = Set(configured.map { plain($0.address) })
+        var known = Set(configured.map(\.address.unmapped))
         return configured
             + discovered.addresses.compactMap { address in
-                guard known.insert(plain(address)).inserted else { return nil }
+                guard known.insert(address.unmapped).inserted else { return nil }
                 return BackendSpecification(
                     name: address.description, address: address, source: discovered.source.rawValue)
             }
-    }
-
-    /// An IPv4 address inside IPv6 is the IPv4 address.
-    private static func plain(_ address: SocketAddress) -> SocketAddress {
-        guard case .v6(0, let low, let port, _) = address, low >> 32 == 0xffff else { return address }
-        return .v4(UInt32(truncatingIfNeeded: low), port: port)
     }
 }

@@ -48,9 +48,11 @@ struct DiscoveryCache: Sendable {
     /// Reads the file. Blocks on the file system.
     func read() -> Content {
         do throws(Errno) {
-            return Self.parse(try File.read(path, limit: Self.sizeLimit), service: service, portName: portName)
+            let bytes = try File.read(path, limit: Self.sizeLimit, onlyRegular: true)
+            return Self.parse(bytes, service: service, portName: portName)
         } catch {
             if error == .noSuchFile { return .absent }
+            if error == .invalidArgument { return .unusable("it is no regular file") }
             if error == .fileTooLarge { return .unusable("it is larger than 1 MiB") }
             return .unusable("it cannot be read: \(error)")
         }
@@ -102,7 +104,8 @@ struct DiscoveryCache: Sendable {
 }
 
 extension DiscoveryCache {
-    private static let queue = DispatchQueue(label: "fairlead.discovery-cache")
+    /// Where files are read and written, one after the other.
+    static let queue = DispatchQueue(label: "fairlead.discovery-cache")
 
     /// Writes on a queue of its own: fsync(2) may take its time.
     func save(_ addresses: [SocketAddress]) async -> Errno? {

@@ -12,8 +12,6 @@ package struct DiscoveryReport: Hashable, Sendable {
     package var source: DiscoveredBackends.Source?
     /// When an apiserver has listed them last, in seconds since 1970; nil: never since the start.
     package var lastSuccess: Double?
-    /// What does not work now, in words.
-    package var error: String?
     /// Attempts that failed.
     package var failures: UInt64
     /// Lists that were empty and not taken.
@@ -40,14 +38,20 @@ package actor DiscoveryWatcher {
         package var portName: String
         /// The folder for the cache file.
         package var stateDirectory: String
+        /// Where the frontend listens: no backend of its own is there.
+        package var listen: [SocketAddress]
 
         /// All at once.
-        package init(kubeconfig: String, namespace: String, service: String, portName: String, stateDirectory: String) {
+        package init(
+            kubeconfig: String, namespace: String, service: String, portName: String, stateDirectory: String,
+            listen: [SocketAddress]
+        ) {
             self.kubeconfig = kubeconfig
             self.namespace = namespace
             self.service = service
             self.portName = portName
             self.stateDirectory = stateDirectory
+            self.listen = listen
         }
 
         /// The service as people write it.
@@ -85,8 +89,12 @@ package actor DiscoveryWatcher {
     private let logger: Logger
     private let events: EventLog
     private let clock: any ProbeClock
-    private var tasks: [Task<Void, Never>] = []
-    private var pacer: Task<Void, Never>?
+    private var tasks: [Int: Task<Void, Never>] = [:]
+    private var tasksBegun = 0
+    /// The task that waits for the time at which the set may change.
+    private var pacer: Int?
+    /// Whether it tells and plans nothing any more.
+    private(set) var isStopped = false
 
     private var objects: [String: EndpointObject] = [:]
     private var set = DiscoveredSet()
@@ -110,7 +118,7 @@ package actor DiscoveryWatcher {
     ) {
         self.options = options
         self.controller = controller
-        client = KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses)
+        client = KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses, logger: logger)
         cache = DiscoveryCache(
             directory: options.stateDirectory, frontend: controller.name, service: options.serviceName,
             portName: options.portName)
@@ -128,8 +136,12 @@ package actor DiscoveryWatcher {
             logger.warning(
                 "discovery for \(controller.name) begins without \(cache.path): \(reason); it is written anew",
                 metadata: ["frontend": "\(controller.name)"])
-        case .addresses(let addresses):
-            saved = addresses
+        case .addresses(let written):
+            saved = written
+            // The frontend may have another address since it was written.
+            let own = OwnListeners(now: options.listen)
+            let addresses = written.filter { !own.take($0) }
+            guard !addresses.isEmpty else { return }
             set = DiscoveredSet(addresses)
             source = .cached
             let cause = "\(addresses.count) addresses from \(cache.path), until an apiserver lists them"
@@ -142,26 +154,25 @@ package actor DiscoveryWatcher {
 
     /// Begins to watch.
     package func start() {
-        guard tasks.isEmpty else { return }
+        guard tasks.isEmpty, !isStopped else { return }
         let reflector = Reflector<EndpointObject>(
             client: client, collections: options.collections, pollInterval: .seconds(10), clock: clock,
             jitter: { Double.random(in: 0..<1) }, silenceLimit: { Self.silenceLimit })
-        tasks = [Task { await reflector.run { await self.take($0) } }]
+        _ = spawn { watcher in await reflector.run { await watcher.take($0) } }
     }
 
-    /// Ends all watching. The controller keeps what it was told last.
+    /// Ends all watching, for good. The controller keeps what it was told last.
     package func stop() async {
-        let running = tasks + [pacer].compactMap(\.self)
-        for task in running { task.cancel() }
-        for task in running { await task.value }
-        (tasks, pacer) = ([], nil)
+        isStopped = true
+        for task in tasks.values { task.cancel() }
+        while let task = tasks.values.first { await task.value }
     }
 
     /// What it has come to.
     package func report() -> DiscoveryReport {
         DiscoveryReport(
             frontend: controller.name, addresses: set.addresses.count, source: source, lastSuccess: lastSuccess,
-            error: failures.last, failures: failures.count, emptyLists: emptyLists,
+            failures: failures.count, emptyLists: emptyLists,
             droppedAddresses: droppedAddresses, cacheFailures: cacheFailures)
     }
 
@@ -181,8 +192,9 @@ package actor DiscoveryWatcher {
             }
             await client.close()
             let list = try JSONText.decode(ObjectList<EndpointObject>.self, from: body)
-            let listed = ListedAddresses(list.items, portName: options.portName)
-            return (listed.addresses, listed.firstDropped ?? list.unreadable.reason)
+            let listed = ListedAddresses(
+                list.items, portName: options.portName, own: OwnListeners(now: options.listen))
+            return (listed.addresses, listed.firstDropped ?? list.unreadable)
         } catch {
             await client.close()
             throw error
@@ -193,12 +205,14 @@ package actor DiscoveryWatcher {
 
     private func take(_ reflection: Reflection<EndpointObject>) async {
         switch reflection {
-        case .listed(let all):
+        case .listed(let all, _):
             failures.end(logger, subject)
             objects = [:]
             for object in all.prefix(Self.objectLimit) { objects[object.metadata?.name ?? ""] = object }
             // A disk that was full need not be any more.
             if source == .discovered { await save() }
+        case .watching:
+            return failures.end(logger, subject)
         case .changed(let object):
             let name = object.metadata?.name ?? ""
             guard objects[name] != nil || objects.count < Self.objectLimit else { return }
@@ -212,7 +226,8 @@ package actor DiscoveryWatcher {
     }
 
     private func takeObjects() async {
-        let listed = ListedAddresses(objects.values, portName: options.portName)
+        let listed = ListedAddresses(
+            objects.values, portName: options.portName, own: OwnListeners(now: options.listen))
         if let reason = listed.firstDropped {
             droppedAddresses += UInt64(listed.dropped)
             sayOnce("\(listed.dropped) listed addresses are not used: \(reason)")
@@ -246,23 +261,37 @@ package actor DiscoveryWatcher {
     }
 
     private func plan() {
-        pacer?.cancel()
+        if let pacer { tasks[pacer]?.cancel() }
         pacer = nil
-        guard let due = set.nextDue(at: clock.now()) else { return }
-        pacer = Task {
-            do { try await clock.sleep(until: due) } catch { return }
-            guard !Task.isCancelled else { return }
-            await self.paced()
+        guard !isStopped, let due = set.nextDue(at: clock.now()) else { return }
+        pacer = spawn { watcher in
+            do { try await watcher.clock.sleep(until: due) } catch { return }
+            await watcher.paced()
         }
     }
 
     /// The time that `plan` has set is here.
     private func paced() async {
+        guard !Task.isCancelled, !isStopped else { return }
         pacer = nil
         await settle()
     }
 
+    /// Runs `body` on this actor as a task that `stop` waits for.
+    ///
+    /// - Returns: The task's number.
+    private func spawn(_ body: @escaping @Sendable (isolated DiscoveryWatcher) async -> Void) -> Int {
+        tasksBegun += 1
+        let number = tasksBegun
+        tasks[number] = Task {
+            await body(self)
+            self.tasks[number] = nil
+        }
+        return number
+    }
+
     private func publish() async {
+        guard !isStopped else { return }
         await controller.setDiscovered(
             DiscoveredBackends(
                 addresses: set.addresses, source: source ?? .discovered, service: options.serviceName))

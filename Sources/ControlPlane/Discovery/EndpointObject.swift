@@ -27,7 +27,6 @@ struct EndpointObject: KubernetesObject {
     }
 
     var metadata: ObjectMetadata?
-    var addressType: String?
     var endpoints: [Endpoint]?
     var ports: [Port]?
     var subsets: [Subset]?
@@ -46,13 +45,16 @@ struct ListedAddresses: Hashable, Sendable {
     private(set) var firstDropped: String?
 
     private var seen: Set<SocketAddress> = []
+    private let own: OwnListeners
 
     /// Reads the objects of a service.
     ///
     /// - Parameters:
     ///   - objects: Its slices, or its Endpoints.
     ///   - portName: The name of the port to use.
-    init(_ objects: some Sequence<EndpointObject>, portName: String) {
+    ///   - own: Where the backends are not, because Fairlead itself is there.
+    init(_ objects: some Sequence<EndpointObject>, portName: String, own: OwnListeners = OwnListeners()) {
+        self.own = own
         for object in objects {
             if let endpoints = object.endpoints {
                 // Readiness that is not told counts as ready (EndpointConditions).
@@ -88,6 +90,10 @@ struct ListedAddresses: Hashable, Sendable {
                 drop("\(JSONText.shown(host)) is not the address of a host")
                 continue
             }
+            guard !own.take(address) else {
+                drop("\(address) is where this frontend itself listens, and would lead to Fairlead again")
+                continue
+            }
             guard seen.insert(address).inserted else { continue }
             guard addresses.count < Self.limit else {
                 drop("there are more than \(Self.limit) addresses")
@@ -105,11 +111,9 @@ struct ListedAddresses: Hashable, Sendable {
     /// Not unspecified, loopback, link-local or multicast: the API forbids those as endpoints, and a loopback address would
     /// be this host.
     private static func isUnicast(_ address: SocketAddress) -> Bool {
-        switch address {
+        switch address.unmapped {
         case .v4(let host, _):
             host != 0 && host >> 24 != 127 && host >> 16 != 0xa9fe && host >> 28 < 14
-        case .v6(0, let low, let port, _) where low >> 32 == 0xffff:
-            isUnicast(.v4(UInt32(truncatingIfNeeded: low), port: port))
         case .v6(let high, let low, _, _):
             !(high == 0 && low <= 1) && high >> 54 != 0xfe80 >> 6 && high >> 56 != 0xff
         case .unix: false

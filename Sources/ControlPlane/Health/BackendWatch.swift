@@ -37,8 +37,8 @@ final class BackendWatch {
     var unauthorizedSince: Instant?
     /// Why it drains although nobody has drained it: a discovery does not list it any more.
     var departure: String?
-    /// Whether it may leave the pool as soon as it has no connection.
-    var mayLeave = false
+    /// Since when it drains for that.
+    var departedAt: Instant?
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
 

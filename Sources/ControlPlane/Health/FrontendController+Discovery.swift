@@ -10,6 +10,8 @@ package import SystemIO
 ///     drains, and has no        leaves the pool
 ///     connection or is down
 ///
+/// Two kinds stay all the same: one that serves while no other is usable, because a list that names only what does not
+/// serve must not take the last that does; and one that its operator has drained, because it would come back without that.
 /// What the configuration lists never leaves by a discovery, and what its operator has set stays as long as the backend.
 extension FrontendController {
     /// How often draining backends are looked at.
@@ -56,7 +58,7 @@ extension FrontendController {
             guard watch.departure != reason else { continue }
             let shown = watch.shownState
             watch.departure = reason
-            watch.mayLeave = false
+            watch.departedAt = reason == nil ? nil : clock.now()
             let words = reason ?? "among the endpoints of \(discovered?.service ?? "") again"
             if watch.shownState != shown {
                 watch.since = clock.wallSeconds()
@@ -72,9 +74,12 @@ extension FrontendController {
         departures = spawn { controller in await controller.awaitDepartures() }
     }
 
-    /// Whether a draining backend need not stay: it serves nobody any more.
+    /// Whether a draining backend need not stay: it serves nobody any more, and nothing is lost with it.
     private func hasDeparted(_ watch: BackendWatch) -> Bool {
-        guard watch.departure != nil, watch.mayLeave else { return false }
+        guard let departedAt = watch.departedAt, watch.administrative != .drained else { return false }
+        // Until then a worker may still dial it by the pool before.
+        guard clock.now() >= departedAt + Self.departureInterval else { return false }
+        if watch.health.state.isUsable, !watches.contains(where: { $0 !== watch && $0.isUsable }) { return false }
         return watch.health.state == .down || connections(of: watch) == 0
     }
 
@@ -82,8 +87,6 @@ extension FrontendController {
         while isRunning, watches.contains(where: { $0.departure != nil }) {
             do { try await clock.sleep(until: clock.now() + Self.departureInterval) } catch { break }
             guard isRunning else { break }
-            // Not before one interval: until then a worker may still dial it by the pool before.
-            for watch in watches where watch.departure != nil { watch.mayLeave = true }
             if watches.contains(where: hasDeparted) { await reconcile() }
         }
         departures = nil

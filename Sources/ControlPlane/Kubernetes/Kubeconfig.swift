@@ -28,10 +28,6 @@ package struct Kubeconfig: Hashable, Sendable {
         case file(String)
     }
 
-    /// The file that was read.
-    package let file: String
-    /// The name of the user in the file.
-    package let user: String
     /// The host of the cluster's `server`, a name or an address.
     package let serverHost: String
     /// The port of the cluster's `server`.
@@ -107,7 +103,7 @@ package struct Kubeconfig: Hashable, Sendable {
             "as", because: "acts as another user (as), which Fairlead does not do; use that user's credentials")
         let server = try server(of: cluster)
         return Kubeconfig(
-            file: path, user: userName, serverHost: server.host, serverPort: server.port,
+            serverHost: server.host, serverPort: server.port,
             tls: try tls(cluster: cluster, user: user), token: try token(of: user))
     }
 
@@ -115,7 +111,10 @@ package struct Kubeconfig: Hashable, Sendable {
     private static func server(of cluster: KubeconfigEntry) throws(KubeconfigError) -> (host: String, port: UInt16) {
         let url = try cluster.required("server")
         func wrong(_ what: String) -> KubeconfigError {
-            cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
+            // What stands before an @ may be a password.
+            url.contains("@")
+                ? cluster.fault("server, not shown because it has an @, \(what)")
+                : cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
         }
         guard url.hasPrefix("https://") else {
             throw wrong("does not begin with https://, so credentials would go in the clear")

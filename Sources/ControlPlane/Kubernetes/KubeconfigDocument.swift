@@ -66,8 +66,9 @@ struct KubeconfigDocument {
         var line = 1
         var previous = UInt8(ascii: "\n")
         for (index, byte) in bytes.enumerated() {
+            // NEL, LS and PS end a line as well, and have no byte below 0x80.
             if byte == UInt8(ascii: "*"), index + 1 < bytes.count, bytes[index + 1] > 0x20,
-                " \t\r\n[{,:-?".utf8.contains(previous)
+                previous >= 0x80 || " \t\r\n[{,:-?".utf8.contains(previous)
             {
                 return line
             }
@@ -108,8 +109,11 @@ struct KubeconfigEntry {
     func text(_ field: String) throws(KubeconfigError) -> String? {
         guard let node = fields[field] else { return nil }
         guard let scalar = node.scalar else { throw fault("has no text as its \(field)") }
-        if scalar.string.isEmpty || scalar.style == .plain && ["null", "~"].contains(scalar.string) { return nil }
-        return scalar.string
+        return Self.isNothing(scalar) ? nil : scalar.string
+    }
+
+    private static func isNothing(_ scalar: Node.Scalar) -> Bool {
+        scalar.string.isEmpty || scalar.style == .plain && ["null", "~"].contains(scalar.string)
     }
 
     /// A text that must be there.
@@ -145,7 +149,8 @@ struct KubeconfigEntry {
     }
 
     func refuse(_ field: String, because reason: String) throws(KubeconfigError) {
-        if let node = fields[field], node.scalar?.string.isEmpty != true { throw fault(reason) }
+        guard let node = fields[field] else { return }
+        guard let scalar = node.scalar, Self.isNothing(scalar) else { throw fault(reason) }
     }
 
     /// A text from the file as it may stand in a message: one line, not too long.

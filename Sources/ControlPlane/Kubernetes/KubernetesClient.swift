@@ -1,26 +1,30 @@
 import Balancing
+import Logging
 import SecureHTTP
 package import SystemIO
 
 /// Asks kube-apiservers one question after the other, over one connection that is kept alive.
 ///
 /// It goes through the balanced backends themselves, so that it works without what it may be there to find. Certificates,
-/// tokens and the kubeconfig are read again when their files have changed; a kubeconfig that cannot be used then changes
-/// nothing.
+/// tokens and the kubeconfig are read again when their files have changed; what cannot be used then changes nothing, and is
+/// told once.
 package actor KubernetesClient {
     /// Tells the addresses to try, the best first.
     package typealias Addresses = @Sendable () async -> [SocketAddress]
 
-    /// The bounds over one attempt to connect to one address, and over one answer.
+    /// The bound over one attempt to connect to one address.
     static let connectTimeout = Duration.seconds(3)
-    static let answerTimeout = Duration.seconds(10)
+    /// The bound over one answer, or over the beginning of one without end.
+    private let answerTimeout: Duration
     /// The most bytes of an answer that is read whole.
     static let bodyLimit = 8 << 20
-    /// The most addresses that are tried for one question.
+    /// The most of the addresses told that are tried for one question.
     static let addressLimit = 8
 
     private let path: String
     private let addresses: Addresses
+    private let logger: Logger?
+    private var reloads = FailureLog()
     private var credentials: Credentials?
     private var connection: HTTPConnection?
     /// Where the last failure came from: it is tried last.
@@ -38,10 +42,18 @@ package actor KubernetesClient {
 
     /// - Parameters:
     ///   - kubeconfig: The file that says who asks and whom to trust.
-    ///   - addresses: Tells the apiservers to try. When it tells none, the kubeconfig's `server` is tried if it is an address.
-    package init(kubeconfig: String, addresses: @escaping Addresses) {
+    ///   - addresses: Tells the apiservers to try. The kubeconfig's `server` is tried after them if it is an address: those
+    ///     that are known may all be out of date.
+    ///   - logger: Gets a line when a file that has changed cannot be used, and when it can again.
+    ///   - answerTimeout: The bound over one answer, or over the head of one without end.
+    init(
+        kubeconfig: String, addresses: @escaping Addresses, logger: Logger? = nil,
+        answerTimeout: Duration = .seconds(10)
+    ) {
+        self.answerTimeout = answerTimeout
         path = kubeconfig
         self.addresses = addresses
+        self.logger = logger
     }
 
     /// The body of a successful answer.
@@ -64,16 +76,26 @@ package actor KubernetesClient {
         let (connection, request) = try await prepare(target)
         let stream: HTTPResponseStream
         do throws(HTTPClientError) {
-            stream = try await connection.open(request, timeout: Self.answerTimeout)
+            stream = try await connection.open(request, timeout: answerTimeout)
         } catch {
             throw failed(error)
         }
         guard stream.head.status == 200 else {
-            var body: [UInt8] = []
-            while let piece = try? await stream.next(timeout: Self.answerTimeout), body.count < 65_536 { body += piece }
-            throw refused(stream.head.status, body)
+            throw refused(stream.head.status, await rest(of: stream))
         }
         return stream
+    }
+
+    /// What a refusal says, as far as it comes in the time of one answer.
+    private func rest(of stream: HTTPResponseStream) async -> [UInt8] {
+        let end = ContinuousClock.now + answerTimeout
+        var body: [UInt8] = []
+        while body.count < 65_536, ContinuousClock.now < end,
+            let piece = try? await stream.next(timeout: end - ContinuousClock.now)
+        {
+            body += piece
+        }
+        return body
     }
 
     /// Ends the connection: what is still under way on it is not wanted any more.
@@ -94,7 +116,7 @@ package actor KubernetesClient {
         let (connection, request) = try await prepare(target)
         let response: HTTPResponse
         do throws(HTTPClientError) {
-            response = try await connection.send(request, timeout: Self.answerTimeout, bodyLimit: Self.bodyLimit)
+            response = try await connection.send(request, timeout: answerTimeout, bodyLimit: Self.bodyLimit)
         } catch {
             throw failed(error)
         }
@@ -133,13 +155,13 @@ package actor KubernetesClient {
         let credentials = try loaded()
         if let connection, connection.isReusable { return connection }
         disconnect()
-        var candidates = await addresses()
-        if candidates.isEmpty, let server = credentials.kubeconfig.serverAddress { candidates = [server] }
-        if let avoided, let index = candidates.firstIndex(of: avoided) {
-            candidates.append(candidates.remove(at: index))
-        }
+        let told = await addresses()
+        var candidates = Array(told.filter { $0 != avoided }.prefix(Self.addressLimit))
+        let server = credentials.kubeconfig.serverAddress
+        if let server, server != avoided, !candidates.contains(server) { candidates.append(server) }
+        if let avoided, told.contains(avoided) || server == avoided { candidates.append(avoided) }
         var last = KubernetesError.unreachable("there is no address to try")
-        for address in candidates.prefix(Self.addressLimit) {
+        for address in candidates {
             guard !Task.isCancelled, !isClosed else { break }
             do throws(HTTPClientError) {
                 let fresh = try await HTTPConnection.connect(
@@ -162,16 +184,32 @@ package actor KubernetesClient {
     /// The kubeconfig's contents, read again when the file has changed.
     private func loaded() throws(KubernetesError) -> Credentials {
         let identity = try? FileIdentity(path: path)
-        if let credentials, identity == nil || identity == credentials.identity { return credentials }
+        if let credentials, identity == nil || identity == credentials.identity {
+            note(credentials.tls.reloadFailure.map { .configuration("\(path): \($0)") })
+            return credentials
+        }
         do throws(KubernetesError) {
             let fresh = try Self.load(path, identity: identity)
+            note(nil)
             // Who asks may be somebody else now.
             disconnect()
             credentials = fresh
             return fresh
         } catch {
             guard let credentials else { throw error }
+            note(error)
             return credentials
+        }
+    }
+
+    /// Says why files that have changed are not in use; nil: they are.
+    private func note(_ failure: KubernetesError?) {
+        guard let logger else { return }
+        let subject = "changed credentials"
+        if let failure {
+            reloads.note(failure, logger, "\(subject) are not in use, the former ones stay", grant: "")
+        } else {
+            reloads.end(logger, subject)
         }
     }
 

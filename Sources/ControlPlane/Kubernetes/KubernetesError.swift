@@ -4,6 +4,8 @@ package enum KubernetesError: Error, Hashable, Sendable {
     case configuration(String)
     /// No apiserver could be spoken to; the words are about the last that was tried.
     case unreachable(String)
+    /// A watch ended in the middle.
+    case brokeOff(String)
     /// An apiserver has refused, with its own words.
     case status(Int, String)
     /// The answer is not what the API promises.
@@ -24,6 +26,7 @@ extension KubernetesError: CustomStringConvertible {
         switch self {
         case .configuration(let reason): reason
         case .unreachable(let reason): "no apiserver answers: \(reason)"
+        case .brokeOff(let reason): "the watch broke off: \(reason)"
         case .status(401, let words): "an apiserver does not know this user (401\(Self.suffix(words)))"
         case .status(403, let words): "this user may not read that (403\(Self.suffix(words)))"
         case .status(let status, let words): "an apiserver answers \(status)\(Self.suffix(words))"
@@ -42,6 +45,7 @@ extension KubernetesError: CustomStringConvertible {
         switch self {
         case .configuration: "configuration"
         case .unreachable: "unreachable"
+        case .brokeOff: "broke off"
         case .status(let status, _): "status \(status)"
         case .malformed: "malformed"
         case .expired: "expired"
@@ -55,7 +59,7 @@ extension KubernetesError: CustomStringConvertible {
     var isRoutine: Bool {
         switch self {
         case .expired, .quiet, .watchRefused: true
-        case .configuration, .unreachable, .status, .malformed, .endedEarly: false
+        case .configuration, .unreachable, .brokeOff, .status, .malformed, .endedEarly: false
         }
     }
 }

@@ -11,12 +11,13 @@ protocol KubernetesObject: Decodable, Sendable {
     var metadata: ObjectMetadata? { get }
 }
 
-/// A list of objects. One that cannot be read does not spoil the others.
+/// A list of objects. One that cannot be read leaves the others readable, but whoever takes what is not listed for gone must
+/// not take such a list.
 struct ObjectList<Object: KubernetesObject>: Decodable {
     let metadata: ObjectMetadata?
     let items: [Object]
-    /// How many could not be read, and why the first could not.
-    let unreadable: (count: Int, reason: String?)
+    /// Why the first that could not be read could not; nil: all could.
+    let unreadable: String?
 
     private enum CodingKeys: String, CodingKey { case metadata, items }
 
@@ -33,7 +34,7 @@ struct ObjectList<Object: KubernetesObject>: Decodable {
         let failures = all.compactMap { element -> (any Error)? in
             if case .failure(let error) = element.result { error } else { nil }
         }
-        unreadable = (failures.count, failures.first.map(JSONText.words))
+        unreadable = failures.first.map(JSONText.words)
     }
 }
 
@@ -98,7 +99,6 @@ enum JSONText {
         case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
             "\(place(context)) is of the wrong type"
         case DecodingError.keyNotFound(let key, let context): "\(place(context)) has no \(shown(key.stringValue))"
-        case DecodingError.dataCorrupted: "it is not JSON"
         default: "it is not JSON"
         }
     }

@@ -44,10 +44,14 @@ package struct LeaseTracker: Hashable, Sendable {
     private(set) var formerHolders: [String] = []
     private var wasRead = false
     private var changedAt: Instant?
+    /// The last moment of which it is known what the lease said.
     private var readAt: Instant?
+    private let pollInterval: Duration
 
     /// A lease that was never read.
-    init() {}
+    ///
+    /// - Parameter pollInterval: The time between two looks where watching is refused.
+    init(pollInterval: Duration = .zero) { self.pollInterval = pollInterval }
 
     /// `leaseDurationSeconds`, within a second and a day; 15 s, client-go's default, where it is absent or senseless.
     static func duration(seconds: Int?) -> Duration {
@@ -56,7 +60,11 @@ package struct LeaseTracker: Hashable, Sendable {
     }
 
     /// Takes note of what was read; nil: there is no such lease.
-    mutating func observe(_ new: Record?, at instant: Instant) {
+    ///
+    /// - Parameters:
+    ///   - askedAt: When it was asked for: a slow answer tells no more than what was so then. nil: it came unasked.
+    ///   - instant: When it came.
+    mutating func observe(_ new: Record?, askedAt: Instant? = nil, at instant: Instant) {
         if new != record || !wasRead { changedAt = instant }
         if let former = record?.holder, !former.isEmpty, former != new?.holder {
             formerHolders.removeAll { $0 == former }
@@ -66,15 +74,15 @@ package struct LeaseTracker: Hashable, Sendable {
         if formerHolders.count > Self.formerHolderLimit { formerHolders.removeLast() }
         record = new
         wasRead = true
-        readAt = instant
+        readAt = askedAt ?? instant
     }
 
     /// The state at `instant`.
     func state(at instant: Instant) -> State {
         guard let readAt, let changedAt else { return .unknown }
         let duration = record?.duration ?? Self.duration(seconds: nil)
-        // The look that finds it expired comes when it would be, and takes its time.
-        guard instant - readAt < duration + Self.lookTime else { return .unknown }
+        // The look that finds it expired comes when it would be, or with the next poll, and takes its time.
+        guard instant - readAt < max(duration, pollInterval) + Self.lookTime else { return .unknown }
         guard let record else { return .missing }
         if record.holder.isEmpty { return .released }
         return readAt - changedAt >= duration ? .expired : .held

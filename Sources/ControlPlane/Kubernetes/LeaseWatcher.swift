@@ -51,12 +51,29 @@ package actor LeaseWatcher {
     private var tasks: [Task<Void, Never>] = []
 
     private struct Watched {
-        var tracker = LeaseTracker()
+        var tracker: LeaseTracker
         var failures = FailureLog()
-        /// As told last: the holder, or the state when nobody holds it; empty when nothing was told yet.
-        var label = ""
+        /// What was told last.
+        var told = Told.nothing
         /// Who held it last, as told.
         var holder = ""
+    }
+
+    /// What is told of a lease.
+    private enum Told: Hashable {
+        case nothing
+        case holder(String)
+        /// Any but held.
+        case state(LeaseTracker.State)
+
+        /// As events have it.
+        var label: String {
+            switch self {
+            case .nothing: ""
+            case .holder(let holder): holder
+            case .state(let state): state.rawValue
+            }
+        }
     }
 
     /// A watcher that does nothing before `start`.
@@ -69,7 +86,7 @@ package actor LeaseWatcher {
         self.logger = logger
         self.events = events
         self.clock = clock
-        for name in Self.names { leases[name] = Watched() }
+        for name in Self.names { leases[name] = Watched(tracker: LeaseTracker(pollInterval: options.interval)) }
     }
 
     /// Begins to watch.
@@ -77,7 +94,7 @@ package actor LeaseWatcher {
         guard tasks.isEmpty else { return }
         for name in Self.names {
             let reflector = Reflector<LeaseObject>(
-                client: KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses),
+                client: KubernetesClient(kubeconfig: options.kubeconfig, addresses: addresses, logger: logger),
                 collections: [Self.collection(name)], pollInterval: options.interval, clock: clock,
                 jitter: { Double.random(in: 0..<1) },
                 silenceLimit: { [weak self] in await self?.silenceLimit(name) ?? .zero })
@@ -145,9 +162,12 @@ package actor LeaseWatcher {
     private func take(_ reflection: Reflection<LeaseObject>, of name: String) {
         let now = clock.now()
         switch reflection {
-        case .listed(let objects):
+        case .listed(let objects, let askedAt):
             leases[name]?.failures.end(logger, "lease \(name)")
-            leases[name]?.tracker.observe(objects.first { $0.metadata?.name == name }?.record, at: now)
+            leases[name]?.tracker.observe(
+                objects.first { $0.metadata?.name == name }?.record, askedAt: askedAt, at: now)
+        case .watching:
+            leases[name]?.failures.end(logger, "lease \(name)")
         case .changed(let object) where object.metadata?.name == name:
             leases[name]?.tracker.observe(object.record, at: now)
         case .deleted(let object) where object.metadata?.name == name:
@@ -167,8 +187,9 @@ package actor LeaseWatcher {
         guard let watched = leases[name] else { return }
         let state = watched.tracker.state(at: now)
         let record = watched.tracker.record
-        let label = state == .held ? record?.holder ?? "" : state.rawValue
-        guard label != watched.label, state != .unknown || !watched.label.isEmpty else { return }
+        let told = state == .held ? Told.holder(record?.holder ?? "") : .state(state)
+        guard told != watched.told, state != .unknown || watched.told != .nothing else { return }
+        let (former, label) = (watched.told.label, told.label)
         let cause: String
         switch state {
         case .held where watched.holder.isEmpty: cause = "seen for the first time"
@@ -184,12 +205,12 @@ package actor LeaseWatcher {
         case .missing: cause = "there is no such lease in kube-system"
         case .unknown: cause = watched.failures.last.map { "it cannot be read: \($0)" } ?? "it cannot be read"
         }
-        events.record("lease/\(name)", from: watched.label, to: label, cause: cause)
+        events.record("lease/\(name)", from: former, to: label, cause: cause)
         let words = state == .held ? "is held by \(label)" : "is \(label)"
         logger.notice(
             "lease \(name) \(words): \(cause)",
-            metadata: ["lease": "\(name)", "from": "\(watched.label)", "to": "\(label)", "reason": "\(cause)"])
-        leases[name]?.label = label
+            metadata: ["lease": "\(name)", "from": "\(former)", "to": "\(label)", "reason": "\(cause)"])
+        leases[name]?.told = told
         if state == .held { leases[name]?.holder = label }
     }
 

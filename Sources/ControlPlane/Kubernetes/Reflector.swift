@@ -49,8 +49,10 @@ struct KubernetesCollection: Hashable, Sendable {
 
 /// What a reflector tells.
 enum Reflection<Object: KubernetesObject>: Sendable {
-    /// All objects, read anew.
-    case listed([Object])
+    /// All objects, read anew, as they were at some moment after they were asked for.
+    case listed([Object], askedAt: Instant)
+    /// The watch is open: whatever has failed before works again.
+    case watching
     /// An object is new or has changed.
     case changed(Object)
     /// An object is gone.
@@ -79,6 +81,8 @@ struct Reflector<Object: KubernetesObject>: Sendable {
 
     /// The longest line of a watch: an object of etcd's largest size, with room to spare.
     static var lineLimit: Int { 4 << 20 }
+    /// How much longer than it was asked to a server may go on with a watch.
+    static var overtime: Duration { .seconds(30) }
     /// A watch that ended by itself after less than this is paced like a failure.
     static var shortestWatch: Duration { .seconds(1) }
 
@@ -86,6 +90,9 @@ struct Reflector<Object: KubernetesObject>: Sendable {
     private struct Position {
         let collection: KubernetesCollection
         var version: String
+        /// Whether the last watch from here ended at once and had brought nothing. Then the next is no success by being
+        /// open alone, or a server that ends each at once would be told to work again and again.
+        var isDoubtful = false
     }
 
     /// Runs until its task is cancelled, and closes its connection then.
@@ -124,16 +131,17 @@ struct Reflector<Object: KubernetesObject>: Sendable {
                 if let position {
                     from = position
                 } else {
+                    let askedAt = clock.now()
                     let (listed, objects) = try await list()
                     position = listed
-                    await tell(.listed(objects))
+                    await tell(.listed(objects, askedAt: askedAt))
                     from = listed
                 }
                 try await watch(from, &position, tell)
             }
         } catch {
             switch error {
-            case .unreachable, .endedEarly, .configuration: break
+            case .unreachable, .brokeOff, .endedEarly, .configuration: break
             case .status, .malformed, .expired, .quiet, .watchRefused: position = nil
             }
             // What remains of a watch would be in the way of the next question.
@@ -147,7 +155,8 @@ struct Reflector<Object: KubernetesObject>: Sendable {
             do throws(KubernetesError) {
                 let body = try await client.get(collection.listTarget)
                 let list = try JSONText.decode(ObjectList<Object>.self, from: body)
-                if list.items.isEmpty, let reason = list.unreadable.reason { throw .malformed(reason) }
+                // What cannot be read would look as if it were gone.
+                if let reason = list.unreadable { throw .malformed(reason) }
                 guard let version = list.metadata?.resourceVersion else { throw .malformed("a list has no version") }
                 return (Position(collection: collection, version: version), list.items)
             } catch .status(404, _) where index + 1 < collections.count {
@@ -169,24 +178,37 @@ struct Reflector<Object: KubernetesObject>: Sendable {
         } catch .status(let status, let words) where [403, 405, 501].contains(status) {
             throw .watchRefused(status, words)
         }
+        var isProven = !from.isDoubtful
+        if isProven { await tell(.watching) }
+        var hasBrought = false
+        var (heardAt, patience) = (start, await silenceLimit())
+        let end = start + .seconds(seconds) + Self.overtime
+        defer { position?.isDoubtful = !hasBrought && clock.now() - start < Self.shortestWatch }
         var lines = LineSplitter(limit: Self.lineLimit)
-        while let piece = try await next(stream) {
+        while let piece = try await next(stream, until: min(heardAt + patience, end)) {
             lines.append(piece)
             while let line = try lines.next() {
                 if line.allSatisfy({ " \t\r".utf8.contains($0) }) { continue }
+                hasBrought = true
+                if !isProven { await tell(.watching) }
+                isProven = true
                 try await take(line, &position, tell)
+                // Bytes alone are no news: they could come for ever.
+                (heardAt, patience) = (clock.now(), await silenceLimit())
             }
         }
         guard clock.now() - start >= Self.shortestWatch else { throw .endedEarly }
     }
 
-    private func next(_ stream: HTTPResponseStream) async throws(KubernetesError) -> [UInt8]? {
+    private func next(_ stream: HTTPResponseStream, until end: Instant) async throws(KubernetesError) -> [UInt8]? {
+        let left = end - clock.now()
+        guard left > .zero else { throw .quiet }
         do throws(HTTPClientError) {
-            return try await stream.next(timeout: await silenceLimit())
+            return try await stream.next(timeout: left)
         } catch .timedOut {
             throw .quiet
         } catch {
-            throw .unreachable("the watch broke off: \(error)")
+            throw .brokeOff("\(error)")
         }
     }
 

@@ -117,6 +117,58 @@ struct DepartureTests {
         await stage.controller.stop()
     }
 
+    @Test("stay while they serve and no other does, however useless the list is, and leave once another serves")
+    func useless() async throws {
+        let stage = try await stage(discovered(1, 2))
+        let name = "10.0.0.1:6443"
+        for useless in ["b0", "10.0.0.2:6443"] { try stage.backend(useless).behave(readiness: .refused) }
+        try await stage.advance(.seconds(3))
+        await stage.controller.setDiscovered(discovered(2))
+        try await stage.advance(.seconds(30))
+        #expect(await names(stage) == ["b0", "10.0.0.2:6443", name])
+        try stage.backend("10.0.0.2:6443").behave(readiness: .ready)
+        try await stage.advance(.seconds(10))
+        #expect(try await stage.state("10.0.0.2:6443") == .up)
+        #expect(await names(stage) == ["b0", "10.0.0.2:6443"])
+        await stage.controller.stop()
+    }
+
+    @Test("stay while their operator drains them, so that they do not come back without that")
+    func drainedByHand() async throws {
+        let stage = try await stage(discovered(1, 2))
+        let name = "10.0.0.2:6443"
+        #expect(await stage.controller.setAdministrative(.drained, backend: name))
+        await stage.controller.setDiscovered(discovered(1))
+        try stage.backend(name).behave(readiness: .refused)
+        try await stage.advance(.seconds(30))
+        #expect(await names(stage) == ["b0", "10.0.0.1:6443", name])
+        try stage.backend(name).behave(readiness: .ready)
+        await stage.controller.setDiscovered(discovered(1, 2))
+        try await stage.advance(.seconds(10))
+        #expect(try await stage.status(name).administrative == .drained)
+        // Once it is resumed, it leaves like any other.
+        await stage.controller.setDiscovered(discovered(1))
+        #expect(await stage.controller.setAdministrative(.enabled, backend: name))
+        try await stage.advance(.seconds(3))
+        #expect(await names(stage) == ["b0", "10.0.0.1:6443"])
+        await stage.controller.stop()
+    }
+
+    @Test("stay for a whole second, however soon the second of them is looked at")
+    func notAtOnce() async throws {
+        let stage = try await stage(discovered(1, 2, 3))
+        try await connect(1, to: "10.0.0.2:6443", stage)
+        await stage.controller.setDiscovered(discovered(1, 3))
+        try await stage.advance(.milliseconds(900))
+        // The look at the first one is due in 100 ms.
+        await stage.controller.setDiscovered(discovered(1))
+        try await stage.advance(.milliseconds(200))
+        #expect(await names(stage).contains("10.0.0.3:6443"))
+        try await stage.advance(.seconds(2))
+        #expect(await names(stage) == ["b0", "10.0.0.1:6443", "10.0.0.2:6443"])
+        await stage.controller.stop()
+    }
+
     @Test("leave what the configuration lists alone, and outlive a reload of it")
     func reload() async throws {
         let stage = try await stage(discovered(0, 1))

@@ -1,4 +1,5 @@
 import Balancing
+import Glibc
 import SystemIO
 import TestSupport
 import Testing
@@ -80,6 +81,33 @@ struct ListedAddressesTests {
         let listed = try read(
             "{\"items\":[{\"endpoints\":[{\"addresses\":[\(many)]}],\"ports\":[{\"name\":\"https\",\"port\":1}]}]}")
         #expect(listed.addresses.count == 1_000 && listed.dropped == 2_000)
+    }
+}
+
+@Suite("Where a frontend listens")
+struct OwnListenersTests {
+    @Test(
+        "is where no backend of it can be",
+        arguments: [
+            ("10.0.0.9:6443", "10.0.0.9:6443", true), ("10.0.0.9:6443", "[::ffff:10.0.0.9]:6443", true),
+            ("10.0.0.9:6443", "10.0.0.9:7443", false), ("10.0.0.9:6443", "10.0.0.8:6443", false),
+            ("0.0.0.0:6443", "10.0.0.8:6443", true), ("0.0.0.0:6443", "10.0.0.8:7443", false),
+            ("0.0.0.0:6443", "10.0.0.7:6443", false), ("0.0.0.0:6443", "[fd00::8]:6443", false),
+            ("[::]:6443", "10.0.0.8:6443", true), ("[::]:6443", "[fd00::8]:6443", true),
+            ("[::]:6443", "[fd00::7]:6443", false),
+        ])
+    func takes(listener: String, address: String, isOwn: Bool) throws {
+        let own = OwnListeners(
+            listen: [try #require(SocketAddress(listener))],
+            hostAddresses: [try #require(SocketAddress("10.0.0.8:0")), try #require(SocketAddress("[fd00::8]:0"))])
+        #expect(own.take(try #require(SocketAddress(address))) == isOwn)
+    }
+
+    @Test("is each address of this host, where it listens on all of them")
+    func host() {
+        let loopback = SocketAddress.v4(0x7f00_0001, port: 6443)
+        #expect(OwnListeners(now: [.v4(0, port: 6443)]).take(loopback))
+        #expect(OwnListeners(now: [.v4(0x0a00_0009, port: 6443)]).hostAddresses.isEmpty)
     }
 }
 
@@ -244,6 +272,16 @@ struct DiscoveryCacheTests {
             return
         }
         #expect(reason.contains(words), "\(reason)")
+    }
+
+    @Test("that is no file does not hold up the start", .timeLimit(.minutes(1)))
+    func fifo() throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-cache-")
+        let cache = DiscoveryCache(directory: directory.path, frontend: "api", service: "s", portName: "p")
+        #expect(mkfifo(cache.path, 0o600) == 0)
+        #expect(cache.read() == .unusable("it is no regular file"))
+        try cache.write(addresses(1))
+        #expect(cache.read() == .addresses(addresses(1)))
     }
 
     @Test("that is too large is not read")

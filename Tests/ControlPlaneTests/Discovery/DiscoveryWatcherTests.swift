@@ -1,4 +1,5 @@
 import Balancing
+import Dispatch
 import Logging
 import SystemIO
 import TestSupport
@@ -32,7 +33,10 @@ struct DiscoveryWatcherTests {
         let watcher: DiscoveryWatcher
         let cacheFile: String
 
-        init(_ server: ScriptedServer?, _ kubernetes: KubernetesStage, directory: String? = nil) async throws {
+        init(
+            _ server: ScriptedServer?, _ kubernetes: KubernetesStage, directory: String? = nil,
+            listen: [SocketAddress] = [], clock: any ProbeClock = SystemProbeClock()
+        ) async throws {
             self.kubernetes = kubernetes
             stage = try await Stage(1)
             let directory = directory ?? kubernetes.pki.directory.path
@@ -41,9 +45,9 @@ struct DiscoveryWatcherTests {
             watcher = DiscoveryWatcher(
                 options: .init(
                     kubeconfig: kubernetes.kubeconfig, namespace: "default", service: "kubernetes", portName: "https",
-                    stateDirectory: directory),
+                    stateDirectory: directory, listen: listen),
                 controller: stage.controller, addresses: { addresses }, logger: stage.log.logger,
-                events: stage.events)
+                events: stage.events, clock: clock)
         }
 
         func names() async -> [String] { await stage.controller.status().backends.map(\.name) }
@@ -135,6 +139,30 @@ struct DiscoveryWatcherTests {
         await scene.stop()
     }
 
+    @Test("takes no address at which the frontend itself listens, from a list or from the cache")
+    func itself() async throws {
+        let kubernetes = try KubernetesStage()
+        let server = try kubernetes.server { _ in
+            [
+                .readRequest, .answer(200, Self.list(Self.slice(["10.0.0.1", "10.0.0.9"], version: 9))), .readRequest,
+                .beginWatch, .silence,
+            ]
+        }
+        try DiscoveryCache(
+            directory: kubernetes.pki.directory.path, frontend: "kube-apiserver", service: "default/kubernetes",
+            portName: "https"
+        ).write(addresses(2, 9))
+        let scene = try await Scene(server, kubernetes, listen: addresses(9))
+        await scene.watcher.loadCache()
+        #expect(await scene.names() == ["b0", "10.0.0.2:6443"])
+        await scene.watcher.start()
+        #expect(await eventually { await scene.names().contains("10.0.0.1:6443") })
+        #expect(await scene.names().contains("10.0.0.9:6443") == false)
+        #expect(await scene.watcher.report().droppedAddresses == 1)
+        #expect(scene.stage.log.lines.contains { $0.text.contains("10.0.0.9:6443 is where this frontend itself") })
+        await scene.stop()
+    }
+
     @Test("goes on without a place for its cache, and says so once")
     func noCache() async throws {
         let kubernetes = try KubernetesStage()
@@ -161,6 +189,41 @@ struct DiscoveryWatcherTests {
         await scene.watcher.loadCache()
         #expect(await scene.names() == ["b0"])
         #expect(scene.stage.log.lines.contains { $0.level == .warning && $0.text.contains("it is damaged") })
+        await scene.stop()
+    }
+
+    @Test("tells and plans nothing after its stop, whatever was under way", .timeLimit(.minutes(2)))
+    func stopsForGood() async throws {
+        let kubernetes = try KubernetesStage()
+        let server = try kubernetes.server { _ in
+            [
+                .readRequest, .answer(200, Self.list(Self.slice(["10.0.0.2"], version: 9))), .readRequest, .beginWatch,
+                .silence,
+            ]
+        }
+        let clock = ManualClock()
+        let scene = try await Scene(server, kubernetes, clock: clock)
+        try DiscoveryCache(
+            directory: kubernetes.pki.directory.path, frontend: "kube-apiserver", service: "default/kubernetes",
+            portName: "https"
+        ).write(addresses(1))
+        await scene.watcher.loadCache()
+        // Now it hangs in writing its cache, with an address that is to be let go in three seconds.
+        let disk = DispatchSemaphore(value: 0)
+        DiscoveryCache.queue.async { disk.wait() }
+        await scene.watcher.start()
+        #expect(await eventually { await scene.names() == ["b0", "10.0.0.1:6443", "10.0.0.2:6443"] })
+        let stop = Task { await scene.watcher.stop() }
+        #expect(await eventually { await scene.watcher.isStopped })
+        disk.signal()
+        await stop.value
+        #expect(clock.sleeperCount == 0)
+        let told = await scene.stage.controller.discovered
+        clock.set(clock.now() + .seconds(60))
+        await scene.watcher.start()
+        #expect(clock.sleeperCount == 0)
+        #expect(await scene.stage.controller.discovered == told)
+        #expect(await eventually { server.open == 0 })
         await scene.stop()
     }
 

@@ -42,7 +42,7 @@ struct KubeconfigTests {
                 cluster:
                     "server: \"https://[fd00::1]\", certificate-authority: pki/ca.crt, tls-server-name: kubernetes",
                 user: "client-certificate: /abs/u.crt, client-key: u.key, tokenFile: token"))
-        #expect(read.serverHost == "fd00::1" && read.serverPort == 443 && read.user == "u")
+        #expect(read.serverHost == "fd00::1" && read.serverPort == 443)
         #expect(read.tls.caFile == "/etc/fairlead/pki/ca.crt" && read.tls.serverName == "kubernetes")
         #expect(read.tls.certFile == "/abs/u.crt" && read.tls.keyFile == "/etc/fairlead/u.key")
         #expect(read.token == .file("/etc/fairlead/token"))
@@ -80,6 +80,8 @@ struct KubeconfigTests {
             (text(cluster: "server: \"https://10.0.0.1:6443/k8s/clusters/c-1\""), "at no other path"),
             (text(cluster: "server: \"https://10.0.0.1:99999\""), "no valid port"),
             (text(cluster: "server: \"https://:6443\""), "no host"),
+            (text(cluster: "server: \"https://u:secret@10.0.0.1\""), "server, not shown because it has an @, is not"),
+            (text(cluster: "server: \"http://u:secret@10.0.0.1\""), "server, not shown because it has an @, does not"),
             (
                 text(cluster: "server: \"https://a\", certificate-authority: x, insecure-skip-tls-verify: true"),
                 "contradict each other"
@@ -90,6 +92,8 @@ struct KubeconfigTests {
             (text(current: "current-context: lost"), "no cluster \"gone\" in clusters; there is k"),
             (text(current: "current-context: c\ncurrent-context: c"), "written more than once"),
             (text(user: "token: *secret"), "line 6 has a YAML alias"),
+            (text() + "\u{85}*a", "has a YAML alias"), (text() + "\u{2028}*a", "has a YAML alias"),
+            (text() + "\u{2029}*a", "has a YAML alias"),
             ("", "holds no kubeconfig"),
             ("just text", "holds no kubeconfig"),
             ("[1, 2]", "holds no kubeconfig"),
@@ -101,7 +105,14 @@ struct KubeconfigTests {
     func faults(text: String, words: String) {
         let reason = Self.reason(text)
         #expect(reason.hasPrefix("/etc/fairlead/admin.conf: ") && reason.contains(words), "\(reason)")
-        #expect(!reason.contains("\n"))
+        #expect(!reason.contains("\n") && !reason.contains("secret"))
+    }
+
+    @Test("may have a null where it could not have anything else", arguments: ["null", "~", "\"\"", ""])
+    func nothing(text: String) throws {
+        let read = try Self.parse(Self.text(user: "exec: \(text), auth-provider: \(text), as: \(text), token: a"))
+        #expect(read.token == .text("a"))
+        #expect(Self.reason(Self.text(user: "exec: \"null\", token: a")).contains("runs a program"))
     }
 
     @Test("of any size and depth is answered")

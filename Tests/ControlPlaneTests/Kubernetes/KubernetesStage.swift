@@ -47,9 +47,9 @@ struct KubernetesStage {
         try ScriptedServer(tls: try pki.server(), script: script)
     }
 
-    func client(_ servers: ScriptedServer...) -> KubernetesClient {
+    func client(_ servers: ScriptedServer..., log: LogRecorder? = nil) -> KubernetesClient {
         let addresses = servers.map(\.address)
-        return KubernetesClient(kubeconfig: kubeconfig, addresses: { addresses })
+        return KubernetesClient(kubeconfig: kubeconfig, addresses: { addresses }, logger: log?.logger)
     }
 }
 
@@ -84,17 +84,21 @@ final class Reflections<Object: KubernetesObject>: Sendable {
 
     func note(_ reflection: Reflection<Object>) { told.withLock { $0.append(reflection) } }
 
-    /// Each in a few words.
+    /// Each in a few words, without watches that are open.
     var words: [String] {
-        told.withLock(\.self).map { reflection in
+        told.withLock(\.self).compactMap { reflection in
             switch reflection {
-            case .listed(let objects): "listed \(objects.count)"
+            case .watching: nil
+            case .listed(let objects, _): "listed \(objects.count)"
             case .changed(let object): "changed \(object.metadata?.resourceVersion ?? "-")"
             case .deleted(let object): "deleted \(object.metadata?.resourceVersion ?? "-")"
             case .failed(let error): "failed \(error.kind)"
             }
         }
     }
+
+    /// How often a watch was told to be open.
+    var watches: Int { told.withLock(\.self).count { if case .watching = $0 { true } else { false } } }
 
     /// The errors in words.
     var errors: [String] {

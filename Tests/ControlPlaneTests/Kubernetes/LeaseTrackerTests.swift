@@ -28,6 +28,28 @@ struct LeaseTrackerTests {
         #expect(lease.state(at: at(16)) == .held && lease.formerHolders == ["a"])
     }
 
+    @Test("is not expired for an answer that was slow, which tells only what was so when it was asked for")
+    func slowAnswer() {
+        var lease = LeaseTracker()
+        lease.observe(record(), at: at(0))
+        lease.observe(record(), askedAt: at(10), at: at(19))
+        #expect(lease.state(at: at(19)) == .held)
+        lease.observe(record(), askedAt: at(20), at: at(20.1))
+        #expect(lease.state(at: at(21)) == .expired)
+        // A change counts from when it came: nobody knows when it was made.
+        lease.observe(record("a", "t1"), askedAt: at(22), at: at(30))
+        #expect(lease.state(at: at(30)) == .held && lease.age(at: at(31)) == .seconds(1))
+    }
+
+    @Test("is not unknown between two polls, however far apart they are")
+    func polls() {
+        var lease = LeaseTracker(pollInterval: .seconds(60))
+        lease.observe(record(), at: at(0))
+        #expect(lease.state(at: at(64)) == .held && lease.state(at: at(65)) == .unknown)
+        lease.observe(record(), at: at(60))
+        #expect(lease.state(at: at(119)) == .expired)
+    }
+
     @Test("does not believe any clock but its own")
     func clocks() {
         var lease = LeaseTracker()

@@ -70,6 +70,29 @@ struct LeaseWatcherTests {
         #expect(all.contains { $0.subject == "lease/kube-controller-manager" && $0.to == "missing" })
     }
 
+    @Test("knows a holder that is called like a state from that state", .timeLimit(.minutes(2)))
+    func confusing() async throws {
+        let stage = try KubernetesStage()
+        let name = "kube-scheduler"
+        let lease = Self.lease(name, holder: "expired", renewed: 10, seconds: 1)
+        let server = try stage.server { _ in
+            [.readRequest, .answer(200, Self.list(lease)), .readRequest, .beginWatch, .silence]
+        }
+        let events = EventLog()
+        let watcher = watcher(stage, server, events, LogRecorder())
+        await watcher.start()
+        func causes() -> [String] {
+            events.events(after: 0).filter { $0.subject == "lease/\(name)" }.map(\.cause)
+        }
+        #expect(
+            await eventually {
+                _ = await watcher.report()
+                return causes().count >= 2
+            })
+        #expect(causes().first == "seen for the first time" && causes().last?.contains("has not renewed it") == true)
+        await watcher.stop()
+    }
+
     @Test("says once what a user lacks, and goes on trying")
     func forbidden() async throws {
         let stage = try KubernetesStage()
@@ -84,6 +107,30 @@ struct LeaseWatcherTests {
         let lines = log.lines.filter { $0.text.contains("Allow it get, list and watch on leases") }
         #expect(lines.count == 2 && lines.allSatisfy { $0.text.contains("cannot list") })
         #expect(await watcher.report().allSatisfy { $0.state == .unknown })
+    }
+
+    @Test("tells of each outage, also when it was watched on without another list", .timeLimit(.minutes(2)))
+    func outages() async throws {
+        let stage = try KubernetesStage()
+        let name = "kube-scheduler"
+        let server = try stage.server { number in
+            // Each connection after the two first watches on from where the one before was.
+            let lists: [ScriptedServer.Step] =
+                number < 2
+                ? [.readRequest, .answer(200, Self.list(Self.lease(name, holder: "m1", renewed: 10, seconds: 600)))]
+                : []
+            let line = Self.lease(name, holder: "m1", renewed: 11 + number, seconds: 600)
+            return lists + [.readRequest, .beginWatch, .line("MODIFIED", line)]
+        }
+        let log = LogRecorder()
+        let watcher = watcher(stage, server, EventLog(), log)
+        await watcher.start()
+        func count(_ text: String) -> Int {
+            log.lines.count { $0.text.hasPrefix("lease \(name): ") && $0.text.contains(text) }
+        }
+        #expect(await eventually { count("the watch broke off") >= 2 })
+        #expect(count("works again") >= 1)
+        await watcher.stop()
     }
 
     @Test("stops at once, whatever it waits for", .timeLimit(.minutes(2)))

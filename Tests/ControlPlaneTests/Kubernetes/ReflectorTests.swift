@@ -1,4 +1,5 @@
 import Balancing
+import Logging
 import SecureHTTP
 import SystemIO
 import TestSupport
@@ -55,10 +56,13 @@ struct ReflectorTests {
                 : [.readRequest, .beginWatch, .line("DELETED", Self.object(16)), .silence]
         }
         try await run(stage.client(server)) { reflections, clock in
-            #expect(await eventually { reflections.words.last == "failed unreachable" }, "\(reflections.errors)")
+            #expect(await eventually { reflections.words.last == "failed broke off" }, "\(reflections.errors)")
+            #expect(reflections.watches == 1)
+            #expect(reflections.errors.last?.hasPrefix("the watch broke off: ") == true)
             try await wake(clock)
             #expect(await eventually { reflections.words.count == 4 }, "\(reflections.errors)")
-            #expect(reflections.words == ["listed 1", "changed 11", "failed unreachable", "deleted 16"])
+            #expect(reflections.words == ["listed 1", "changed 11", "failed broke off", "deleted 16"])
+            #expect(reflections.watches == 2)
         }
         #expect(server.requests.count == 3)
         #expect(server.requests[0] == "GET /api/v1/namespaces/n/things? HTTP/1.1")
@@ -111,6 +115,7 @@ struct ReflectorTests {
         for body in [
             "", "[]", "{}", "{\"items\":[]}", "{\"metadata\":{\"resourceVersion\":3}}",
             "{\"items\":[1],\"metadata\":{\"resourceVersion\":\"1\"}}",
+            "{\"items\":[{\"metadata\":{\"name\":\"l\"}},1],\"metadata\":{\"resourceVersion\":\"1\"}}",
         ] {
             let server = try stage.server { _ in [.readRequest, .answer(200, body), .silence] }
             try await run(stage.client(server)) { reflections, _ in
@@ -187,6 +192,54 @@ struct ReflectorTests {
         }
     }
 
+    @Test("is not kept waiting by blank lines, or by a watch that the server does not end", .timeLimit(.minutes(2)))
+    func endless() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in
+            [
+                .readRequest, .answer(200, Self.list), .readRequest, .beginWatch, .line("MODIFIED", Self.object(11)),
+                .wait, .line("MODIFIED", Self.object(12)), .silence,
+            ]
+        }
+        try await run(stage.client(server), silence: .seconds(10_000)) { reflections, clock in
+            #expect(await eventually { reflections.words == ["listed 1", "changed 11"] })
+            clock.set(clock.now() + .seconds(700))
+            server.release()
+            #expect(await eventually { reflections.words.count >= 4 })
+            #expect(reflections.words == ["listed 1", "changed 11", "changed 12", "failed quiet"])
+        }
+        let blank = try stage.server { _ in
+            [
+                .readRequest, .answer(200, Self.list), .readRequest, .beginWatch,
+                .trickle(Array(String(repeating: "1\r\n\n\r\n", count: 100_000).utf8), every: .milliseconds(1)),
+            ]
+        }
+        let reflections = Reflections<LeaseObject>()
+        let reflector = Reflector<LeaseObject>(
+            client: stage.client(blank), collections: [KubernetesCollection("api/v1", namespace: "n", "things")],
+            pollInterval: .seconds(2), clock: SystemProbeClock(), jitter: { 0 }, silenceLimit: { .milliseconds(200) })
+        let task = Task { await reflector.run { reflections.note($0) } }
+        #expect(await eventually { reflections.words.prefix(2) == ["listed 1", "failed quiet"] })
+        task.cancel()
+        await task.value
+    }
+
+    @Test("gives a refusal of a watch the time of one answer", .timeLimit(.minutes(2)))
+    func slowRefusal() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in
+            [
+                .readRequest, .text("HTTP/1.1 500 Status\nContent-Length: 60000\n\n"),
+                .trickle([UInt8](repeating: 0x20, count: 60_000), every: .milliseconds(20)),
+            ]
+        }
+        let address = server.address
+        let client = KubernetesClient(
+            kubeconfig: stage.kubeconfig, addresses: { [address] }, answerTimeout: .seconds(2))
+        await #expect(throws: KubernetesError.status(500, "")) { _ = try await client.watch("/a") }
+        await client.close()
+    }
+
     @Test("is never in a tight loop, whatever the server does at once")
     func paced() async throws {
         let stage = try KubernetesStage()
@@ -213,6 +266,8 @@ struct ReflectorTests {
                     #expect(await eventually { reflections.words.count { $0.hasPrefix("failed") } > attempt })
                     shortest = min(shortest * 2, .seconds(15))
                 }
+                // One that is ended at once is told to be open once, not each time; one that has brought something is.
+                if resumed.count == script.count { #expect(reflections.watches <= 1, "\(reflections.words)") }
             }
         }
     }
@@ -233,6 +288,24 @@ struct ReflectorTests {
         #expect(good.requests.first?.contains("watch") == false)
     }
 
+    @Test("asks the kubeconfig's server last, when no address that is known answers")
+    func kubeconfigServer() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in [.readRequest, .answer(200, Self.list), .silence] }
+        try stage.pki.directory.write(
+            "kubeconfig",
+            KubernetesStage.text(ca: stage.pki.authority.certificatePEM, server: "https://\(server.address)"))
+        // Bound and not listening: it refuses. As many as are tried, all of them out of date.
+        let gone = try Socket.stream(for: .v4(0, port: 0))
+        try Socket.bind(gone.rawValue, to: .v4(0x7f00_0001, port: 0))
+        let address = try Socket.localAddress(gone.rawValue)
+        let stale = [SocketAddress](repeating: address, count: KubernetesClient.addressLimit)
+        let client = KubernetesClient(kubeconfig: stage.kubeconfig, addresses: { stale })
+        _ = try await client.get("/a")
+        await client.close()
+        #expect(server.requests == ["GET /a HTTP/1.1"])
+    }
+
     @Test("reads a kubeconfig again that has changed, and keeps to the old one while the new is no good")
     func renewal() async throws {
         let stage = try KubernetesStage()
@@ -240,19 +313,41 @@ struct ReflectorTests {
         let server = try stage.server { _ in
             [
                 .readRequest, .answer(200, Self.list), .readRequest, .answer(200, Self.list), .readRequest,
-                .answer(200, Self.list),
+                .answer(200, Self.list), .readRequest, .answer(200, Self.list),
             ]
         }
-        let client = stage.client(server)
+        let log = LogRecorder()
+        let client = stage.client(server, log: log)
         _ = try await client.get("/a")
         try stage.pki.directory.write("kubeconfig", "half a")
-        _ = try await client.get("/b")
+        for _ in 0..<2 { _ = try await client.get("/b") }
+        #expect(log.lines.count == 1)
+        #expect(log.lines.last?.text.contains("\(stage.kubeconfig): holds no kubeconfig") == true)
         try stage.pki.directory.write("kubeconfig", KubernetesStage.text(ca: stranger.authority.certificatePEM))
         await #expect(throws: KubernetesError.self) { try await client.get("/c") }
         try stage.pki.directory.write("kubeconfig", KubernetesStage.text(ca: stage.pki.authority.certificatePEM))
         _ = try await client.get("/d")
         await client.close()
-        #expect(server.requests == ["GET /a HTTP/1.1", "GET /b HTTP/1.1", "GET /d HTTP/1.1"])
+        #expect(server.requests.map { $0.prefix(6) } == ["GET /a", "GET /b", "GET /b", "GET /d"])
+        #expect(log.lines.map(\.level) == [.warning, .notice])
+    }
+
+    @Test("says once that a changed certificate cannot be used")
+    func certificateRenewal() async throws {
+        let stage = try KubernetesStage()
+        let server = try stage.server { _ in [.readRequest, .answer(200, Self.list)] }
+        let text = KubernetesStage.text(ca: stage.pki.authority.certificatePEM)
+        let inline = "certificate-authority-data: \(KubernetesStage.base64(stage.pki.authority.certificatePEM))"
+        try stage.pki.directory.write(
+            "kubeconfig",
+            text.split(separator: inline, maxSplits: 1).joined(separator: "certificate-authority: ca.crt"))
+        let log = LogRecorder()
+        let client = stage.client(server, log: log)
+        _ = try await client.get("/a")
+        try stage.pki.directory.write("ca.crt", "half a")
+        for _ in 0..<3 { _ = try await client.get("/b") }
+        await client.close()
+        #expect(log.lines.count == 1 && log.lines.last?.text.contains("ca.crt") == true, "\(log.lines)")
     }
 }
 

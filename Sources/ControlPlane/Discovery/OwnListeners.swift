@@ -1,0 +1,31 @@
+import SystemIO
+
+/// Where a frontend itself listens. A backend there would be Fairlead: each connection would come back, again and again. An
+/// apiserver that is told to advertise the address that its balancer holds lists it as its own.
+struct OwnListeners: Hashable, Sendable {
+    /// As the configuration has them.
+    var listen: [SocketAddress] = []
+    /// This host's addresses, port 0; they count where a listener takes connections to all of them.
+    var hostAddresses: [SocketAddress] = []
+
+    /// Whether a connection to `address` would arrive here.
+    func take(_ address: SocketAddress) -> Bool {
+        let address = address.unmapped
+        return listen.contains { listener in
+            let listener = listener.unmapped
+            if listener == address { return true }
+            guard listener.isUnspecified, listener.port == address.port else { return false }
+            // [::] takes IPv4 as well, 0.0.0.0 nothing else.
+            if case .v4 = listener, case .v6 = address { return false }
+            return hostAddresses.contains { $0.unmapped == address.withPort(0) }
+        }
+    }
+}
+
+extension OwnListeners {
+    /// The listeners, and this host's addresses as they are now where those matter.
+    init(now listen: [SocketAddress]) {
+        self.listen = listen
+        if listen.contains(where: \.isUnspecified) { hostAddresses = NetworkInterfaces.addresses() }
+    }
+}
