@@ -24,7 +24,9 @@ DESCRIPTORS = 17000
 PROFILES_HEAD = f"""\
 # Where the processor time goes
 
-Made by `Benchmarks/run --profile`. {profile.EXPLANATION}
+Made by `Benchmarks/run --profile`.
+
+{profile.EXPLANATION}
 """
 
 

@@ -19,7 +19,7 @@ the hypervisor. *TCP of the receiver*: on loopback the receiving side's work is 
 sleep and coming back. A kernel that is interrupted only where it allows it puts some samples a little late."""
 FREQUENCY = 2500
 SYSTEM_CALL = "__x64_sys_"
-WAKING = ("try_to_wake_up", "default_wake_function", "ep_autoremove_wake_function")
+WAKING = ("__wake_up", "__wake_up_sync_key", "ep_poll_callback", "sock_def_readable", "try_to_wake_up")
 RECEIVING = ("handle_softirqs", "net_rx_action", "process_backlog")
 SLEEPING = ("schedule", "schedule_hrtimeout_range", "schedule_hrtimeout_range_clock")
 COLUMNS = ("wake-ups", "TCP of the receiver", "sleeping", "the rest")
