@@ -159,6 +159,7 @@ struct DepartureTests {
         let stage = try await stage(discovered(1, 2, 3))
         try await connect(1, to: "10.0.0.2:6443", stage)
         await stage.controller.setDiscovered(discovered(1, 3))
+        try await stage.settle()
         try await stage.advance(.milliseconds(900))
         // The look at the first one is due in 100 ms.
         await stage.controller.setDiscovered(discovered(1))
