@@ -12,6 +12,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
 # kubectl may be there from elsewhere, and two packages cannot own it.
 TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl),,kubernetes-client)
+SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux
 COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 # A wrong import between modules is an error, not a habit (see Package.swift).
@@ -46,10 +47,10 @@ done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
-.PHONY: help run build release test test-tsan test-asan e2e costs bench bench-quick lint format install uninstall clean
+.PHONY: help run build release test test-tsan test-asan test-systemd e2e costs bench bench-quick lint format install uninstall clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Shows the demo: three small API servers behind Fairlead, taken down in turn (ARGS="--for 20s")
 	.build/debug/fairlead demo $(ARGS)
@@ -79,6 +80,10 @@ test-asan: ## Runs them under the address sanitizer
 	$(call need,$(TEST_PACKAGES))
 	$(call run-tests,--sanitize address --scratch-path .build-asan,ASAN_OPTIONS=detect_leaks=0)
 
+test-systemd: release ## Boots a real systemd in a container, with the service in it, and breaks that (root)
+	$(call need,$(SYSTEMD_PACKAGES))
+	Tests/Systemd/run $(ARGS)
+
 e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
 	Tests/EndToEnd/run
 
@@ -99,11 +104,18 @@ lint: ## Checks the style of the sources
 format: ## Puts the sources into that style
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
-install: release ## Installs under $(DESTDIR)$(PREFIX), with the example configuration and the completions
+# The unit and the user are for systemd: `systemd-sysusers && systemctl daemon-reload` after the first install.
+install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, the example configuration and the completions
 	install -D -m 0755 .build/release/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
 	strip $(DESTDIR)$(PREFIX)/bin/fairlead
 	install -D -m 0644 config/fairlead.yaml $(DESTDIR)$(PREFIX)/share/fairlead/fairlead.yaml
 	install -D -m 0644 config/kubernetes-access.yaml $(DESTDIR)$(PREFIX)/share/fairlead/kubernetes-access.yaml
+	install -D -m 0644 systemd/examples/low-port.conf $(DESTDIR)$(PREFIX)/share/fairlead/low-port.conf
+	install -D -m 0644 systemd/fairlead.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/fairlead.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	.build/release/fairlead --generate-completion-script bash \
@@ -114,7 +126,9 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the example configu
 		> $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
 
 uninstall: ## Removes what install has put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/fairlead $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead \
+	rm -f $(DESTDIR)$(PREFIX)/bin/fairlead $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
 	rm -rf $(DESTDIR)$(PREFIX)/share/fairlead

@@ -47,7 +47,11 @@ package struct AdminRouter: Sendable {
         }
         switch resource {
         case .write(let write):
-            return await answer(write, to: request, over: transport)
+            if let refusal = refusal(of: request, over: transport) { return refusal }
+            return await answer(write, to: request)
+        case .reload:
+            if let refusal = refusal(of: request, over: transport) { return refusal }
+            return await reload()
         default:
             if isRead { return await read(resource, request) }
             return transport == .tcp ? readOnly() : notAllowed(request.method, allow: "GET, HEAD")
@@ -73,7 +77,7 @@ package struct AdminRouter: Sendable {
         case .dashboard: return Dashboard.page
         case .dashboardScript: return Dashboard.script
         case .dashboardStyle: return Dashboard.style
-        case .write: return notAllowed("GET", allow: "POST")
+        case .write, .reload: return notAllowed("GET", allow: "POST")
         }
     }
 
@@ -128,13 +132,28 @@ package struct AdminRouter: Sendable {
         return .text(503, text)
     }
 
-    private func answer(_ write: Write, to request: HTTPRequest, over transport: Transport) async -> HTTPResponse {
+    /// The answer to who may not write, or not so; nil for everybody else.
+    private func refusal(of request: HTTPRequest, over transport: Transport) -> HTTPResponse? {
         guard transport == .unix else { return readOnly() }
         guard request.method == "POST" else { return notAllowed(request.method, allow: "POST") }
         guard let user = request.peerUser, user == 0 || user == ownUser else {
             let who = request.peerUser.map { "user \($0)" } ?? "an unknown user"
             return .text(403, "\(who) may not write; use root or the user that fairlead runs as (\(ownUser))\n")
         }
+        return nil
+    }
+
+    /// 422 (RFC 9110, section 15.5.21) is for a file that cannot be applied: the request was right.
+    private func reload() async -> HTTPResponse {
+        do {
+            let outcome = try await source.reload()
+            return .text(200, "\(outcome)\n")
+        } catch {
+            return .text(422, error.reasons.map { "\($0)\n" }.joined())
+        }
+    }
+
+    private func answer(_ write: Write, to request: HTTPRequest) async -> HTTPResponse {
         do {
             switch write.action {
             case .drain, .resume:
@@ -176,6 +195,7 @@ package struct AdminRouter: Sendable {
         GET /v1/status  the status as JSON
         GET /v1/events  the last transitions as JSON; with "Accept: text/event-stream", each as it happens
         POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only)
+        POST /v1/reload (reads the configuration file again; unix socket only)
 
         """
     }
@@ -184,6 +204,7 @@ package struct AdminRouter: Sendable {
 /// What a path names.
 private enum Resource {
     case livez, readyz, metrics, status, events, dashboard, dashboardScript, dashboardStyle
+    case reload
     case write(Write)
 
     init?(path: String) {
@@ -193,6 +214,7 @@ private enum Resource {
         case "/metrics": self = .metrics
         case "/v1/status": self = .status
         case "/v1/events": self = .events
+        case "/v1/reload": self = .reload
         case "/": self = .dashboard
         case "/dashboard.js": self = .dashboardScript
         case "/dashboard.css": self = .dashboardStyle

@@ -13,6 +13,18 @@ package protocol AdminSource: Sendable {
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError)
     /// Sets a backend's weight, 0 to 256; 0 gives the backend nothing while another is usable.
     func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError)
+    /// Reads the configuration file again and applies it. Returns when that is done, with a sentence that says so.
+    func reload() async throws(ReloadRefusal) -> String
+}
+
+/// Why a reload has changed nothing.
+package struct ReloadRefusal: Error, Equatable, Sendable {
+    /// A line each, the file's faults with their places; never empty.
+    package let reasons: [String]
+
+    package init(reasons: [String]) {
+        self.reasons = reasons
+    }
 }
 
 /// Why a write did not happen.

@@ -134,7 +134,7 @@ extension Configuration {
         /// Whether each client connection is logged when it ends.
         package var connections: Bool
 
-        package init(level: LogLevel = .info, format: LogFormat = .text, connections: Bool = false) {
+        package init(level: LogLevel = .info, format: LogFormat = .auto, connections: Bool = false) {
             self.level = level
             self.format = format
             self.connections = connections
@@ -148,6 +148,8 @@ extension Configuration {
 
     /// The form of a log line.
     package enum LogFormat: String, Sendable, CaseIterable {
+        /// `journal` when standard error goes to systemd's journal, else `text`.
+        case auto
         /// Words and `key=value` pairs, for people.
         case text
         /// One JSON object a line.

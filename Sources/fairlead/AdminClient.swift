@@ -48,15 +48,16 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 
     /// Sends one request.
     ///
+    /// - Parameter timeout: How long the answer may take.
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
-    func send(_ request: HTTPRequest) async throws(ExitCode) -> HTTPResponse {
+    func send(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
         var failures: [String] = []
         for candidate in request.method == "GET" ? candidates : [address] {
             do throws(HTTPClientError) {
                 let connection = try await HTTPConnection.connect(
                     to: candidate, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
                 defer { connection.close() }
-                return try await connection.send(request, timeout: .seconds(5), bodyLimit: 64 << 20)
+                return try await connection.send(request, timeout: timeout, bodyLimit: 64 << 20)
             } catch {
                 failures.append("\(Self.describe(candidate)): \(error)")
             }

@@ -39,6 +39,12 @@ actor Daemon {
     var kubernetes = KubernetesParts()
     private let observer: RelayObserver
     private var admin: AdminServer?
+    /// The reload that was asked for last; see `reload()`.
+    var lastReload: Task<Result<String, ReloadRefusal>, Never>?
+    /// Why that one was refused; empty when it was not.
+    var reloadFaults: [String] = []
+    /// From the moment on that clients are served.
+    private(set) var hasStarted = false
     /// From the first signal to stop on.
     private(set) var isStopping = false
     /// Whether connections are not waited for any more.
@@ -112,6 +118,7 @@ actor Daemon {
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
         noteIdleFields(loaded.configuration)
+        hasStarted = true
     }
 
     /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
@@ -250,6 +257,9 @@ actor Daemon {
     /// Accepts no more, waits for connections to end, at most `shutdownGracePeriod`, and ends the rest. Not ready meanwhile.
     func stop() async {
         isStopping = true
+        ServiceManager.stopping(status: "stopping")
+        // It would open again what is closed here.
+        _ = await lastReload?.value
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
         dataPlane.stopAccepting()
         // Workers accept what waits in their queues first. Those clients count only after that.
@@ -270,10 +280,20 @@ actor Daemon {
         dataPlane.stop()
     }
 
+    /// How often the service manager is told that the stop still goes on, and how long it is to wait for the next time.
+    private static let stopReportNanoseconds: UInt64 = 1_000_000_000
+    private static let stopExtension = Duration.seconds(10)
+
     private func waitForConnections(until deadline: UInt64) async {
         let open = dataPlane.openConnections
         if open > 0 { logger.notice("stopping: \(open) connections are open") }
+        var told: UInt64 = 0
         while dataPlane.openConnections > 0, !isHurried, MonotonicClock.nanoseconds() < deadline {
+            if MonotonicClock.nanoseconds() - told > Self.stopReportNanoseconds {
+                told = MonotonicClock.nanoseconds()
+                ServiceManager.extendTimeout(by: Self.stopExtension)
+                ServiceManager.status("stopping: \(dataPlane.openConnections) connections are open")
+            }
             try? await Task.sleep(for: .milliseconds(20))
         }
         let left = dataPlane.openConnections

@@ -9,11 +9,12 @@ enum LogFormat: String, CaseIterable {
     case text
     /// One JSON object a line.
     case json
-    /// Words and pairs behind the priority that systemd's journal reads (sd-daemon(3)); it adds the time itself.
+    /// An entry of systemd's journal with a field a pair, when standard error goes there; else words and pairs behind the
+    /// priority that a journal at the other end would read (sd-daemon(3)). The journal adds the time itself.
     case journal
 }
 
-/// Writes log lines to standard error.
+/// Writes log lines to standard error, or to the journal that it goes to.
 struct LogOutput: LogHandler {
     let label: String
     let format: LogFormat
@@ -28,8 +29,17 @@ struct LogOutput: LogHandler {
     func log(event: LogEvent) {
         let pairs = (event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata)
             .map { (key: $0.key, value: "\($0.value)") }.sorted { $0.key < $1.key }
+        if format == .journal, Self.hasJournal {
+            let fields = Journal.fields(
+                message: Self.oneLine("\(event.message)"), priority: event.level.priority, identifier: label,
+                pairs: pairs)
+            if Journal.send(fields) { return }
+        }
         StandardStream.error.write(line(event.level, "\(event.message)", pairs) + "\n")
     }
+
+    /// Once: standard error does not move.
+    private static let hasJournal = Journal.isStandardError
 
     private func line(_ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)]) -> String {
         switch format {

@@ -3,6 +3,7 @@ import ControlPlane
 import DataPlane
 import FairleadConfiguration
 import SecureHTTP
+import SystemIO
 
 // The one place that knows both the configuration and what each module wants of it.
 
@@ -85,6 +86,18 @@ extension Configuration.ClientTLS {
         TLSClientOptions(
             caFile: caFile, certFile: certFile, keyFile: keyFile, serverName: serverName,
             insecureSkipVerify: insecureSkipVerify)
+    }
+}
+
+extension Configuration.LogFormat {
+    /// How a log line looks in this process.
+    var logFormat: LogFormat {
+        switch self {
+        case .auto: Journal.isStandardError ? .journal : .text
+        case .text: .text
+        case .json: .json
+        case .journal: .journal
+        }
     }
 }
 

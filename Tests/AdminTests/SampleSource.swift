@@ -9,8 +9,13 @@ final class SampleSource: AdminSource {
     private let happened: Locked<[EventStatus]>
     private let log = Locked<[String]>([])
 
-    init(_ status: Status = Samples.full, live: Bool = true, events: [EventStatus] = []) {
+    private let reloadFaults: [String]
+
+    init(
+        _ status: Status = Samples.full, live: Bool = true, events: [EventStatus] = [], reloadFaults: [String] = []
+    ) {
         current = status
+        self.reloadFaults = reloadFaults
         happened = Locked(events)
         self.live = live
     }
@@ -40,6 +45,12 @@ final class SampleSource: AdminSource {
         try check(frontend, backend)
         guard backend != "master-2" else { throw .rejected("master-2 is drained") }
         log.withLock { $0.append("\(frontend)/\(backend) weight=\(weight)") }
+    }
+
+    func reload() async throws(ReloadRefusal) -> String {
+        guard reloadFaults.isEmpty else { throw ReloadRefusal(reasons: reloadFaults) }
+        log.withLock { $0.append("reload") }
+        return "reloaded"
     }
 
     private func check(_ frontend: String, _ backend: String) throws(AdminWriteError) {

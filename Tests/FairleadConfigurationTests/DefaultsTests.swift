@@ -13,7 +13,7 @@ import Testing
         #expect(configuration.stateDirectory == "/var/lib/fairlead")
         #expect(configuration.workers == 0)
         #expect(configuration.shutdownGracePeriod == .seconds(5))
-        #expect(configuration.logging == .init(level: .info, format: .text, connections: false))
+        #expect(configuration.logging == .init(level: .info, format: .auto, connections: false))
         let frontend = try #require(configuration.frontends.first)
         #expect(frontend.name == "api")
         #expect(frontend.listen.map(\.description) == ["127.0.0.1:6443"])

@@ -118,7 +118,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         Mistake("  health: {protocol: grpc}", "8:22 frontends[0].health.protocol", "one of https, http, tcp"),
         Mistake("etcd: {topology: stackd}", "8:18 etcd.topology", "mean stacked?"),
         Mistake("logging: {level: warn}", "8:18 logging.level", "mean warning?"),
-        Mistake("logging: {format: xml}", "8:19 logging.format", "one of text, json, journal"),
+        Mistake("logging: {format: xml}", "8:19 logging.format", "one of auto, text, json, journal"),
     ])
     func `a value out of range is refused, with its range`(_ mistake: Mistake) { check(mistake) }
 

@@ -2,5 +2,6 @@
 #define FAIRLEAD_CSYSTEMD_H
 
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
 
 #endif

@@ -9,8 +9,8 @@ struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Run the load balancer until SIGTERM or SIGINT.",
         discussion: """
-            SIGHUP reads the file again and applies it in place. A file that is not valid changes nothing; every fault \
-            is logged. A second SIGTERM or SIGINT does not wait for connections.
+            SIGHUP reads the file again and applies it in place, as `fairlead reload` does. A file that is not valid \
+            changes nothing; every fault is logged. A second SIGTERM or SIGINT does not wait for connections.
             """
     )
 
@@ -40,40 +40,22 @@ struct RunCommand: AsyncParsableCommand {
             throw ExitCode.cannotListen
         }
         logger.notice("fairlead \(Version.current) runs with \(file.path)")
-        ServiceManager.ready(status: "serving")
+        ServiceManager.ready(status: await daemon.statusLine())
+        let reports = ServiceReports(daemon)
         loop: for await signal in signals {
             switch signal {
-            case .hangUp: await reload(daemon, logger)
+            // What came of it is in the log.
+            case .hangUp: _ = try? await daemon.reload()
             case .interrupt, .terminate: break loop
             }
         }
-        ServiceManager.stopping()
+        await reports.stop()
         let impatience = Task {
             for await signal in signals where signal != .hangUp { await daemon.hurry() }
         }
         await daemon.stop()
         impatience.cancel()
         logger.notice("stopped")
-    }
-
-    /// Reads the file again. Faults are logged and nothing changes.
-    private func reload(_ daemon: Daemon, _ logger: Logger) async {
-        ServiceManager.reloading()
-        var reasons: [String] = []
-        do throws(ConfigurationFaults) {
-            let configuration = try ConfigurationLoader.load(path: file.path)
-            do throws(Daemon.Failure) {
-                try await daemon.reload(configuration)
-                logger.notice("reloaded \(file.path)")
-            } catch {
-                reasons = error.reasons
-            }
-        } catch {
-            reasons = "\(error)".split(separator: "\n").map(String.init)
-        }
-        for reason in reasons { logger.error("not reloaded: \(reason)") }
-        if !reasons.isEmpty { logger.error("the former configuration stays in force") }
-        ServiceManager.ready(status: reasons.first.map { "serving; the last reload was refused: \($0)" } ?? "serving")
     }
 }
 
@@ -100,13 +82,13 @@ struct LoggingOptions: ParsableArguments {
     @Option(help: "The least severe level that is logged: trace, debug, info, notice, warning, error or critical.")
     var logLevel: Logger.Level?
 
-    @Option(help: "How a log line looks: text, json or journal.")
+    @Option(help: "How a log line looks: text, json or journal. Without it, as the file says.")
     var logFormat: LogFormat?
 
     /// The process's logger.
     func makeLogger(_ configured: Configuration.Logging) -> Logger {
         let level = logLevel ?? Logger.Level(rawValue: configured.level.rawValue) ?? .info
-        let format = logFormat ?? LogFormat(rawValue: configured.format.rawValue) ?? .text
+        let format = logFormat ?? configured.format.logFormat
         return Logger(label: "fairlead") { LogOutput(label: $0, format: format, logLevel: level) }
     }
 }

@@ -18,11 +18,14 @@ final class RunningFairlead: Sendable {
     /// - Parameters:
     ///   - configuration: What it runs with.
     ///   - arguments: Further ones for `fairlead run`.
+    ///   - environment: Further variables, each as `NAME=value`.
     ///   - descriptorLimit: RLIMIT_NOFILE, hard and soft.
     static func start(
-        _ configuration: ConfigurationText, arguments: [String] = [], descriptorLimit: Int? = nil
+        _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
+        descriptorLimit: Int? = nil
     ) async throws -> RunningFairlead {
-        let daemon = try RunningFairlead(configuration, arguments: arguments, descriptorLimit: descriptorLimit)
+        let daemon = try RunningFairlead(
+            configuration, arguments: arguments, environment: environment, descriptorLimit: descriptorLimit)
         try await until("the admin port", within: .seconds(60)) {
             if let code = daemon.process.status {
                 throw Unexpected("fairlead run has ended with \(code):\n\(daemon.process.errors)")
@@ -34,16 +37,19 @@ final class RunningFairlead: Sendable {
 
     /// Starts the daemon and waits until every backend has been probed and all are in one of these states.
     static func serving(
-        _ configuration: ConfigurationText, arguments: [String] = [], states: Set<String> = ["up"]
+        _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
+        states: Set<String> = ["up"]
     ) async throws -> RunningFairlead {
-        let daemon = try await start(configuration, arguments: arguments)
+        let daemon = try await start(configuration, arguments: arguments, environment: environment)
         try await daemon.wait(for: "all backends in \(states)") {
             $0.frontends.allSatisfy { $0.backends.allSatisfy { states.contains($0.state) } }
         }
         return daemon
     }
 
-    private init(_ configuration: ConfigurationText, arguments: [String], descriptorLimit: Int?) throws {
+    private init(
+        _ configuration: ConfigurationText, arguments: [String], environment: [String], descriptorLimit: Int?
+    ) throws {
         directory = try TemporaryDirectory(prefix: "fairlead-it-")
         adminSocket = "\(directory.path)/admin.sock"
         configurationFile = try directory.write("fairlead.yaml", configuration.yaml(adminSocket: adminSocket))
@@ -51,6 +57,7 @@ final class RunningFairlead: Sendable {
         if let descriptorLimit {
             command = ["/bin/sh", "-c", "ulimit -n \(descriptorLimit) && exec \"$@\"", "sh"] + command
         }
+        if !environment.isEmpty { command = ["/usr/bin/env"] + environment + command }
         process = try ChildProcess(command, directory: directory.path, stem: "fairlead")
     }
 
@@ -158,9 +165,12 @@ final class RunningFairlead: Sendable {
 
     /// Writes another text as configuration and sends SIGHUP.
     func reload(text: String) throws {
-        try directory.write("fairlead.yaml", text)
+        try write(text: text)
         process.signal(SIGHUP)
     }
+
+    /// Writes another text as configuration. The daemon is not told.
+    func write(text: String) throws { try directory.write("fairlead.yaml", text) }
 
     /// Sends SIGTERM and waits for the end.
     func stop() async throws -> Int32 {

@@ -1,0 +1,23 @@
+/// The status in one short line, as a service manager shows it: `3/3 backends up, 120 connections`.
+package enum StatusLine {
+    /// Writes the line.
+    ///
+    /// - Parameters:
+    ///   - status: What is known.
+    ///   - reloadFaults: Why the last reload was refused, a line each; empty after one that was not.
+    package static func render(_ status: Status, reloadFaults: [String] = []) -> String {
+        var parts: [String] = []
+        if let first = reloadFaults.first {
+            let others = reloadFaults.count > 1 ? " (and \(reloadFaults.count - 1) more)" : ""
+            parts.append("reload failed: \(printable(first))\(others)")
+        }
+        let blocked = status.frontends.filter { !$0.ready }.map(\.name)
+        if !blocked.isEmpty { parts.append("no usable backend for \(blocked.joined(separator: ", "))") }
+        let backends = status.frontends.flatMap(\.backends)
+        let up = backends.count { $0.state == .up }
+        let connections = status.frontends.reduce(0) { $0 + $1.connections.active }
+        parts.append(
+            "\(up)/\(backends.count) backends up, \(connections) \(connections == 1 ? "connection" : "connections")")
+        return parts.joined(separator: "; ")
+    }
+}

@@ -1,0 +1,64 @@
+import Admin
+import FairleadConfiguration
+import Logging
+import SystemIO
+
+extension Daemon {
+    /// Reads the file again and applies it in place, after the reloads that were asked for before. The log and the service
+    /// manager are told the outcome.
+    ///
+    /// - Returns: A sentence that says what was done.
+    /// - Throws: With every reason; then nothing has changed.
+    func reload() async throws(ReloadRefusal) -> String {
+        // One after the other: this actor takes other calls while a reload waits.
+        let former = lastReload
+        let reload = Task {
+            _ = await former?.value
+            return await reloadFile()
+        }
+        lastReload = reload
+        return try await reload.value.get()
+    }
+
+    private func reloadFile() async -> Result<String, ReloadRefusal> {
+        if let reason = reasonNotToReload {
+            logger.warning("not reloaded: \(reason)")
+            return .failure(ReloadRefusal(reasons: [reason]))
+        }
+        ServiceManager.reloading()
+        reloadFaults = await applyFile()
+        ServiceManager.ready(status: await statusLine())
+        guard reloadFaults.isEmpty else {
+            for fault in reloadFaults { logger.error("not reloaded: \(fault)") }
+            logger.error("the former configuration stays in force")
+            return .failure(ReloadRefusal(reasons: reloadFaults))
+        }
+        logger.notice("reloaded \(loaded.path)")
+        return .success("reloaded \(loaded.path), generation \(loaded.generation)")
+    }
+
+    private var reasonNotToReload: String? {
+        if isStopping { return "fairlead is stopping" }
+        if !hasStarted { return "fairlead is still starting; try again" }
+        if loaded.path.isEmpty { return "the configuration is built in: there is no file to read again" }
+        return nil
+    }
+
+    /// Why the file cannot be applied; empty when it has been.
+    private func applyFile() async -> [String] {
+        do throws(ConfigurationFaults) {
+            let configuration = try ConfigurationLoader.load(path: loaded.path)
+            do throws(Failure) {
+                try await reload(configuration)
+                return []
+            } catch {
+                return error.reasons
+            }
+        } catch {
+            return "\(error)".split(separator: "\n").map(String.init)
+        }
+    }
+
+    /// What the service manager shows.
+    func statusLine() async -> String { StatusLine.render(await status(), reloadFaults: reloadFaults) }
+}

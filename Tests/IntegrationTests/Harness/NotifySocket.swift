@@ -1,0 +1,54 @@
+import Dispatch
+import Glibc
+import SystemIO
+import TestSupport
+
+/// A service manager's end of sd_notify(3): takes every message as it comes, so that no sender ever waits.
+final class NotifySocket: Sendable {
+    /// What has come.
+    private final class Inbox: Sendable {
+        let messages = Locked<[String]>([])
+    }
+
+    /// What NOTIFY_SOCKET says.
+    let path: String
+    private let directory: TemporaryDirectory
+    private let inbox = Inbox()
+    // SAFETY: a Dispatch source is a thread-safe reference; the class only cancels it.
+    nonisolated(unsafe) private let source: any DispatchSourceRead
+
+    init() throws {
+        directory = try TemporaryDirectory(prefix: "fairlead-notify-")
+        path = "\(directory.path)/notify"
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { throw Errno.current }
+        source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: DispatchQueue(label: "notify"))
+        source.setEventHandler { [inbox] in
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while true {
+                let count = read(descriptor, &buffer, buffer.count)
+                guard count > 0 else { return }
+                inbox.messages.withLock { $0.append(String(decoding: buffer[..<count], as: UTF8.self)) }
+            }
+        }
+        source.setCancelHandler { close(descriptor) }
+        source.activate()
+        try Socket.bind(descriptor, to: .unix(path))
+    }
+
+    deinit { source.cancel() }
+
+    /// All that has come, in its order.
+    var messages: [String] { inbox.messages.withLock { $0 } }
+
+    /// What has come of the watchdog's.
+    var watchdogCount: Int { messages.count { $0 == "WATCHDOG=1" } }
+
+    /// Waits for a message, after those that came before.
+    ///
+    /// - Parameter count: How many messages were there before.
+    func wait(_ what: String, after count: Int = 0, _ condition: (String) -> Bool) async throws {
+        let isThere = await eventually(timeout: .seconds(30)) { messages.dropFirst(count).contains(where: condition) }
+        guard isThere else { throw Unexpected("waited in vain for \(what) among \(messages)") }
+    }
+}

@@ -1,0 +1,1 @@
+"""Fairlead as a service of a real systemd: see ../run."""
