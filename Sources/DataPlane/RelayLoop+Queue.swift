@@ -84,7 +84,10 @@ extension RelayLoop {
             let rate = frontend.pointee.rate
         else { return }
         let source = connection.pointee.sourceHash
-        if frontend.pointee.shared.queued.load(ordering: .relaxed) >= queueLimit(frontend.pointee, rate) {
+        // One that waits here may always have a neighbour: whose share is too large can only be told of those on one worker.
+        if frontend.pointee.queue.count > 1,
+            frontend.pointee.shared.queued.load(ordering: .relaxed) >= queueLimit(frontend.pointee, rate)
+        {
             // One whose source has no more than its share of the queue takes the place of one of a source that has.
             let own = frontend.pointee.queue.count(of: source)
             let sources = frontend.pointee.queue.sourceCount + (own == 0 ? 1 : 0)
@@ -104,7 +107,7 @@ extension RelayLoop {
         if findPlaces(dial, frontend, rate, isItsTurn: true) { queueWakesAt = min(queueWakesAt, now) }
     }
 
-    /// How many may wait, on all workers together: more than the backends' rate lets through within `connect.timeout` would
+    /// How many may wait, on all workers together, and two on each whatever the others have: more than the backends' rate lets through within `connect.timeout` would
     /// only wait to be reset. No overflow: both factors are bounded, at 1,000,000 a second and five minutes.
     private func queueLimit(_ frontend: borrowing Frontend, _ rate: ConnectionRate) -> Int {
         let backends = UInt64(max(1, frontend.pool.snapshot.bestTierCount))

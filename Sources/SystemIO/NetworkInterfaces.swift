@@ -13,6 +13,7 @@ package enum NetworkInterfaces {
     /// - Parameter isWanted: Tells by the flags of an interface that is up (netdevice(7)).
     private static func addresses(where isWanted: (UInt32) -> Bool) -> [SocketAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
+        // It needs a netlink socket: a sandbox that forbids those leaves this host without known addresses.
         guard getifaddrs(&list) == 0 else { return [] }
         defer { freeifaddrs(list) }
         var result: [SocketAddress] = []

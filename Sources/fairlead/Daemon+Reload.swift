@@ -1,4 +1,5 @@
 import Admin
+import Dispatch
 import FairleadConfiguration
 import Logging
 import SystemIO
@@ -27,7 +28,9 @@ extension Daemon {
         }
         ServiceManager.reloading()
         reloadFaults = await applyFile()
-        ServiceManager.ready(status: await statusLine())
+        // A stop that has begun meanwhile has told the service manager so, and that stands.
+        let status = await statusLine()
+        if !isStopping { ServiceManager.ready(status: status) }
         guard reloadFaults.isEmpty else {
             for fault in reloadFaults { logger.error("not reloaded: \(fault)") }
             logger.error("the former configuration stays in force")
@@ -47,7 +50,7 @@ extension Daemon {
     /// Why the file cannot be applied; empty when it has been.
     private func applyFile() async -> [String] {
         do throws(ConfigurationFaults) {
-            let configuration = try ConfigurationLoader.load(path: loaded.path)
+            let configuration = try await Self.load(loaded.path)
             do throws(Failure) {
                 try await reload(configuration)
                 return []
@@ -57,6 +60,20 @@ extension Daemon {
         } catch {
             return "\(error)".split(separator: "\n").map(String.init)
         }
+    }
+
+    /// Reads the file beside this actor: a file system that hangs must not keep it from everything else.
+    private static func load(_ path: String) async throws(ConfigurationFaults) -> Configuration {
+        let result: Result<Configuration, ConfigurationFaults> = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                do throws(ConfigurationFaults) {
+                    continuation.resume(returning: .success(try ConfigurationLoader.load(path: path)))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
     }
 
     /// What the service manager shows.

@@ -35,8 +35,9 @@ extension Daemon: AdminSource {
         return "a worker of the data plane does not turn; restart fairlead and keep its log"
     }
 
-    /// Whether all workers have taken the commands that they were sent before, within 2 s.
-    func everyWorkerTurns() async -> Bool {
+    /// Whether all workers have taken the commands that they were sent before, within 2 s. Needs nothing of this actor: what
+    /// it is busy with is not the workers' fault.
+    nonisolated func everyWorkerTurns() async -> Bool {
         // Every worker that turns runs the closure; one that does not within the time is stuck.
         let (turns, turned) = AsyncStream<Void>.makeStream()
         dataPlane.onEveryWorker { turned.yield() }

@@ -87,7 +87,7 @@ struct EtcdSnapshot: Hashable, Sendable {
             }
         }
         for (name, member) in earlier.members.sorted(by: { $0.key < $1.key }) where members[name] == nil {
-            let cause = "not a member any more"
+            let cause = "not watched under this name any more"
             for alarm in member.alarms {
                 result.append(
                     EtcdTransition(subject: "etcd/\(name)", from: "alarm \(alarm)", to: "", cause: cause))

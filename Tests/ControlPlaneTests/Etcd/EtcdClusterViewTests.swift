@@ -453,6 +453,6 @@ import Testing
                 "etcd member m3: the alarm CORRUPT is cleared", "etcd member m3 is healthy: it answers",
             ])
         bench.view.configure([Bench.member(2), Bench.member(3)], at: bench.now)
-        #expect(news().first?.line == "etcd member m1 is gone: not a member any more")
+        #expect(news().first?.line == "etcd member m1 is gone: not watched under this name any more")
     }
 }
