@@ -41,13 +41,18 @@ final class Relay: Sendable {
         try await Peer.connect(to: address, from: source, options: options)
     }
 
+    /// A new client, or nil when it is reset while it connects.
+    func connectUnlessReset(from source: SocketAddress? = nil) async throws -> Peer? {
+        do {
+            return try await connect(from: source)
+        } catch PeerError.failed(.connectionReset) {
+            return nil
+        }
+    }
+
     /// Whether a new client is reset: while it connects, or right after.
     func isResetAtOnce(from source: SocketAddress? = nil) async throws -> Bool {
-        do {
-            return try await connect(from: source).endsInReset()
-        } catch PeerError.failed(.connectionReset) {
-            return true
-        }
+        try await connectUnlessReset(from: source)?.endsInReset() ?? true
     }
 
     /// A client and the backend's end of its connection, bound to each other by a byte each way.
