@@ -73,6 +73,7 @@ frontends:
 - name: kube-apiserver
   listen: ["[::]:{API_PORT}"]
   balancing: {{algorithm: {options.algorithm}, slowStart: 3s, maxConnectionRate: {options.rate}}}
+  connect: {{timeout: {options.patience}s}}
   health:
     tls: {{caFile: {trust.kubernetes.certificate}, certFile: {prober.certificate}, keyFile: {prober.key}}}
   backends:

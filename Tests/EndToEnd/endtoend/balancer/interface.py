@@ -21,6 +21,8 @@ class Options:
     weights: dict[str, int] = field(default_factory=dict)
     # New connections a second and master; 0: no limit.
     rate: int = 0
+    # For how long a new connection may wait for a master, in seconds.
+    patience: int = 3
     # The masters that the configuration lists; None: all.
     listed: tuple[str, ...] | None = None
     # Whether it finds the others in the Kubernetes API, and watches the leases there.
