@@ -161,7 +161,7 @@ extension EtcdClusterView {
         return EtcdClusterHealth.Member(
             name: record.specification.name, url: record.specification.url,
             id: record.memberID.map { String($0, radix: 16) } ?? "",
-            isHealthy: record.current != nil && record.health == .good && isTrusted,
+            isHealthy: record.current != nil && record.health == .good && isTrusted && alarms(of: record).isEmpty,
             isLeader: leader != nil && record.memberID == leader && isTrusted,
             isLearner: isLearner, version: record.facts?.version ?? "", databaseBytes: facts?.databaseBytes ?? 0,
             raftIndex: raftIndex, raftLag: isForgotten || !isTrusted ? 0 : furthest - min(furthest, raftIndex),
