@@ -18,6 +18,12 @@ package enum ChildProcess {
         package var ending: Ending
         /// What it wrote to its standard output and error, together.
         package var output: String
+
+        /// An outcome.
+        package init(ending: Ending, output: String) {
+            self.ending = ending
+            self.output = output
+        }
     }
 
     /// The most bytes of output that are kept.
@@ -40,11 +46,14 @@ package enum ChildProcess {
         let pipe = try Pipe(bytes: 65_536)
         let process = try spawn(path, arguments, environment, input: input, output: pipe.writeDescriptor)
         let output = pipe.intoReadEnd()
-        guard let end = try? descriptor(of: process) else {
+        let end: OwnedDescriptor
+        do throws(Errno) {
+            end = try descriptor(of: process)
+        } catch {
             // Without it its end could not be waited for together with its output.
             kill(process, SIGKILL)
             _ = reap(process)
-            throw .current
+            throw error
         }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4096)

@@ -44,7 +44,7 @@ extension Daemon {
     }
 
     private var reasonNotToUpgrade: String? {
-        if isStopping { return "fairlead is stopping" }
+        if isStopping || stopWish.isExpressed { return "fairlead is stopping" }
         if !hasStarted { return "fairlead is still starting; try again" }
         if isUpgrading { return "an upgrade is under way already" }
         if loaded.path.isEmpty { return "the configuration is built in: there is no file to start with again" }
@@ -68,8 +68,9 @@ extension Daemon {
         // Whatever happens from here on, the relay goes on when this scope ends.
         defer { frozen.resume() }
         let state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
-        guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         let (bytes, descriptors) = state.written()
+        // With no wait between this and the other program.
+        guard !isStopping, !stopWish.isExpressed else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         do throws(Errno) {
             let memory = try SealedMemory.create(bytes, name: "fairlead-state")
             try ProcessImage.replace(

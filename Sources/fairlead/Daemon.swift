@@ -47,6 +47,7 @@ actor Daemon {
     /// Why the last upgrade was refused; empty when none was since the last reload.
     var upgradeFaults: [String] = []
     var isUpgrading = false
+    nonisolated let stopWish: StopWish
     /// Where the binary was started from: what is installed there is upgraded to.
     nonisolated let program = ProcessImage.path(argument: CommandLine.arguments.first ?? "")
     /// The reload that was asked for last; see `reload()`.
@@ -62,9 +63,12 @@ actor Daemon {
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     ///
-    /// - Parameter inheritance: What a former process has left to go on with.
+    /// - Parameters:
+    ///   - inheritance: What a former process has left to go on with.
+    ///   - stopWish: Expressed when a signal asks for the end.
     init(
-        _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil
+        _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil,
+        stopWish: StopWish = StopWish()
     ) throws(Failure) {
         let descriptors = ProcessLimits.raiseDescriptorLimit()
         let workers = configuration.workers == 0 ? ProcessLimits.processors : configuration.workers
@@ -73,6 +77,7 @@ actor Daemon {
         startTime = memory?.startTime ?? WallClock.seconds()
         if let memory { loaded.generation = memory.generation + 1 }
         self.inheritance = inheritance
+        self.stopWish = stopWish
         self.logger = logger
         observer = RelayObserver(logger: logger)
         let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)

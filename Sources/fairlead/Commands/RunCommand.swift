@@ -22,20 +22,26 @@ struct RunCommand: AsyncParsableCommand {
         let inheritance = Inheritance.ofFormerProgram()
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
-        if let faults = Daemon.keyFaults(configuration, path: file.path) {
+        // With connections to go on with there is no time for that, and it was done just before.
+        if inheritance == nil, let faults = Daemon.keyFaults(configuration, path: file.path) {
             StandardStream.error.write(faults.report)
             throw ExitCode.badConfiguration
         }
         ProcessLimits.ignoreBrokenPipes()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
+        let stopWish = StopWish()
         let sources = SignalSource.Signal.allCases.map { signal in
-            SignalSource(signal) { arrived.yield(signal) }
+            SignalSource(signal) {
+                if signal == .interrupt || signal == .terminate { stopWish.express() }
+                arrived.yield(signal)
+            }
         }
         defer { withExtendedLifetime(sources) {} }
 
         let daemon: Daemon
         do throws(Daemon.Failure) {
-            daemon = try Daemon(configuration, path: file.path, logger: logger, inheritance: inheritance)
+            daemon = try Daemon(
+                configuration, path: file.path, logger: logger, inheritance: inheritance, stopWish: stopWish)
             try await daemon.start()
         } catch {
             for reason in error.reasons { logger.critical("\(reason)") }
