@@ -41,7 +41,9 @@ actor Daemon {
     private var admin: AdminServer?
     /// The reload that was asked for last; see `reload()`.
     var lastReload: Task<Result<String, ReloadRefusal>, Never>?
-    /// Why that one was refused; empty when it was not.
+    /// Whether one has read its file and changes what runs.
+    var isApplying = false
+    /// Why the last one was refused; empty when it was not.
     var reloadFaults: [String] = []
     /// From the moment on that clients are served.
     private(set) var hasStarted = false
@@ -173,14 +175,12 @@ actor Daemon {
 
     /// Applies another configuration in place. Connections to backends that stay are untouched; removed backends drain.
     ///
-    /// - Throws: With every reason, when an address cannot be listened on or a key cannot be used; then nothing changes.
+    /// - Parameter configuration: One whose certificates and keys were loaded once (`keyFaults`).
+    /// - Throws: With every reason, when an address cannot be listened on; then nothing changes.
     func reload(_ configuration: Configuration) async throws(Failure) {
         let former = loaded.configuration
         let formerByName = Dictionary(uniqueKeysWithValues: former.frontends.map { ($0.name, $0) })
         let wanted = Set(configuration.frontends.map(\.name))
-        if let faults = Self.keyFaults(configuration, path: loaded.path) {
-            throw Failure(reasons: "\(faults)".split(separator: "\n").map(String.init))
-        }
         try listen(configuration.frontends, former: formerByName)
 
         let removed = controllers.filter { !wanted.contains($0.name) }
@@ -258,8 +258,8 @@ actor Daemon {
     func stop() async {
         isStopping = true
         ServiceManager.stopping(status: "stopping")
-        // It would open again what is closed here.
-        _ = await lastReload?.value
+        // It would open again what is closed here. One that still reads its file refuses itself when it is through.
+        if isApplying { _ = await lastReload?.value }
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
         dataPlane.stopAccepting()
         // Workers accept what waits in their queues first. Those clients count only after that.

@@ -44,8 +44,8 @@ struct RunCommand: AsyncParsableCommand {
         let reports = ServiceReports(daemon)
         loop: for await signal in signals {
             switch signal {
-            // What came of it is in the log.
-            case .hangUp: _ = try? await daemon.reload()
+            // What came of it is in the log. A file that hangs must not keep the next signal waiting.
+            case .hangUp: Task { _ = try? await daemon.reload() }
             case .interrupt, .terminate: break loop
             }
         }
