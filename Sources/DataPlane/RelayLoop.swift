@@ -25,6 +25,8 @@ struct RelayLoop: ~Copyable {
         var pipes = 128
         /// What a splice pipe should hold.
         var pipeBytes = 1 << 20
+        /// A turn with so many events is one of a busy time, when the next comes soon whatever happens: sides rest then.
+        var eventsToRest = 4
         /// Full buffers in a row after which a flow moves to splice.
         var fullReadsToSplice: UInt8 = 4
         /// A splice that moves less counts as small.
@@ -114,6 +116,8 @@ struct RelayLoop: ~Copyable {
     var excluded: [BackendID] = []
     /// The time of this turn, in monotonic nanoseconds.
     var now: UInt64
+    /// The events of this turn.
+    var eventCount = 0
     var isStopping = false
 
     init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) {
@@ -137,15 +141,14 @@ struct RelayLoop: ~Copyable {
     /// Turns until a `stop` command. The worker's thread.
     mutating func run() {
         while !isStopping {
-            let count: Int
             do throws(Errno) {
-                count = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
+                eventCount = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
             } catch {
                 // EBADF, EFAULT or EINVAL: the loop itself is broken, and only a restart helps.
                 preconditionFailure("epoll_wait: \(error)")
             }
             now = MonotonicClock.nanoseconds()
-            for position in 0..<count {
+            for position in 0..<eventCount {
                 let event = eventBuffer[position]
                 handle(event.events, EventToken(rawValue: event.token))
             }

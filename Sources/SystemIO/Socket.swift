@@ -101,10 +101,16 @@ package enum Socket {
     }
 
     /// send(2) with MSG_NOSIGNAL: a peer that reads no more is EPIPE, not a signal.
+    ///
+    /// - Parameter holdingBack: Leaves the last segment for what follows at once: more bytes, `shutdownSend`, close(2) or
+    ///   `push` (MSG_MORE). After 200 ms the kernel waits no longer.
     @inlinable
-    package static func send(_ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer) -> IOResult {
+    package static func send(
+        _ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer, holdingBack: Bool = false
+    ) -> IOResult {
+        let flags = holdingBack ? clinux_msg_more() : 0
         while true {
-            let count = clinux_send(descriptor, bytes.baseAddress, bytes.count)
+            let count = clinux_send(descriptor, bytes.baseAddress, bytes.count, flags)
             if count >= 0 { return .moved(count) }
             switch Errno.current {
             case .wouldBlock: return .wouldBlock
@@ -113,6 +119,9 @@ package enum Socket {
             }
         }
     }
+
+    /// Sends what was held back: to set TCP_NODELAY, again or not, does that (tcp(7)).
+    package static func push(_ descriptor: BorrowedDescriptor) { try? SocketOption.noDelay.set(on: descriptor) }
 
     /// shutdown(2) of the sending side: the peer reads what was sent and then the end of the stream.
     ///

@@ -27,9 +27,10 @@ static inline uint64_t clinux_epoll_event_data(const struct epoll_event *event) 
 static inline ssize_t clinux_recv(int descriptor, void *buffer, size_t length) {
     return syscall(SYS_recvfrom, descriptor, buffer, length, 0, NULL, NULL);
 }
-static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t length) {
-    return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL, NULL, 0);
+static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t length, int flags) {
+    return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL | flags, NULL, 0);
 }
+static inline int clinux_msg_more(void) { return MSG_MORE; }
 
 /// The bytes that a read would find (FIONREAD, tcp(7)); 0 when that cannot be told. ioctl(2) is variadic, which Swift cannot
 /// import.
