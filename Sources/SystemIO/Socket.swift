@@ -85,7 +85,7 @@ package enum Socket {
     package static func unreadBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unread_bytes(descriptor)) }
 
     /// recv(2) into the buffer.
-    @inlinable
+    @inlinable @inline(__always)
     package static func receive(
         _ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) -> IOResult {
@@ -104,7 +104,7 @@ package enum Socket {
     ///
     /// - Parameter holdingBack: Leaves the last segment for what follows at once: more bytes, `shutdownSend`, close(2) or
     ///   `push` (MSG_MORE). After 200 ms the kernel waits no longer.
-    @inlinable
+    @inlinable @inline(__always)
     package static func send(
         _ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer, holdingBack: Bool = false
     ) -> IOResult {
