@@ -141,6 +141,13 @@ package enum Socket {
         _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Whether it is a socket that listens (SO_ACCEPTCONN).
+    package static func isListening(_ descriptor: BorrowedDescriptor) -> Bool {
+        var value: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0
+    }
+
     /// The local address of the socket (getsockname(2)): tells the port after a bind to port 0.
     package static func localAddress(_ descriptor: BorrowedDescriptor) throws(Errno) -> SocketAddress {
         try address(descriptor, getsockname)
