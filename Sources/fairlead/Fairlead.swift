@@ -15,7 +15,7 @@ struct Fairlead: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, CheckCommand.self, StatusCommand.self, DrainCommand.self, ResumeCommand.self,
+            RunCommand.self, CheckCommand.self, StatusCommand.self, AliveCommand.self, DrainCommand.self, ResumeCommand.self,
             WeightCommand.self, ReloadCommand.self, DemoCommand.self, VersionCommand.self,
         ]
     )

@@ -19,9 +19,13 @@ actor NetworkProber: BackendProber {
     private var tls: TLSClientContext?
     private var token: BearerToken?
     private var idle: [Kept] = []
+    /// The connection of each exchange under way, by number.
+    private var busy: [UInt64: HTTPConnection] = [:]
     private var connectionsMade: UInt64 = 0
     private var readinessAsks = 0
     private var isClosed = false
+    /// When the backend's host was heard last, as far as the outcome of a question told. Set from any thread.
+    private nonisolated let heard = Locked<Instant?>(nil)
 
     /// A connection with its number, by which its end is told. The object's own identity would not do: its memory may belong
     /// to the next connection by the time that the news of its end arrives.
@@ -63,6 +67,24 @@ actor NetworkProber: BackendProber {
         return answer
     }
 
+    /// Asks the kernel about the connections as well: the host's own acknowledges what a process there does not answer.
+    func lastHeard() async -> Instant? {
+        var latest = heard.withLock(\.self)
+        for connection in idle.map(\.connection) + busy.values {
+            guard let silence = await connection.silence() else { continue }
+            let moment = Self.now - silence
+            latest = max(latest ?? moment, moment)
+        }
+        return latest
+    }
+
+    private nonisolated func noteHeard() { heard.withLock { $0 = Self.now } }
+
+    /// Takes note of what a failure tells about the host. What this side has ended itself tells nothing.
+    private nonisolated func note(_ error: HTTPClientError) {
+        if error.isAnswer, !Task.isCancelled { noteHeard() }
+    }
+
     func keepIdle(atMost count: Int) {
         while idle.count > count { idle.removeFirst().connection.close() }
     }
@@ -88,9 +110,10 @@ actor NetworkProber: BackendProber {
         do throws(HTTPClientError) {
             let fresh = try await HTTPConnection.connect(
                 to: address, tls: tls, hostHeader: options.tls.serverName ?? address.description,
-                timeout: deadline - Self.now)
+                timeout: deadline - Self.now, reached: { [weak self] in self?.noteHeard() })
             return try await exchange(request, on: watch(fresh), deadline: deadline)
         } catch {
+            note(error)
             return ProbeAnswer(error)
         }
     }
@@ -100,13 +123,17 @@ actor NetworkProber: BackendProber {
         _ request: HTTPRequest, on kept: Kept, deadline: Instant
     ) async throws(HTTPClientError) -> ProbeAnswer {
         let connection = kept.connection
+        busy[kept.number] = connection
+        defer { busy[kept.number] = nil }
         do throws(HTTPClientError) {
             let response = try await connection.send(
                 request, timeout: deadline - Self.now, bodyLimit: Self.bodyLimit)
+            noteHeard()
             let answer = ProbeAnswer(response, certificate: connection.peerCertificate)
             if connection.isReusable, !isClosed { idle.append(kept) } else { connection.close() }
             return answer
         } catch {
+            note(error)
             connection.close()
             throw error
         }
@@ -117,8 +144,10 @@ actor NetworkProber: BackendProber {
             let connection = try await HTTPConnection.connect(
                 to: address, tls: nil, hostHeader: "", timeout: timeout)
             connection.close()
+            noteHeard()
             return ProbeAnswer(verdict: .ok)
         } catch {
+            note(error)
             return ProbeAnswer(error)
         }
     }
@@ -127,14 +156,15 @@ actor NetworkProber: BackendProber {
     private func watch(_ connection: HTTPConnection) -> Kept {
         connectionsMade += 1
         let number = connectionsMade
-        connection.onClose { [weak self] _ in
-            Task { await self?.ended(number) }
+        connection.onClose { [weak self] error in
+            Task { await self?.ended(number, error) }
         }
         return Kept(number: number, connection: connection)
     }
 
-    private func ended(_ number: UInt64) {
+    private func ended(_ number: UInt64, _ error: HTTPClientError) {
         guard let index = idle.firstIndex(where: { $0.number == number }) else { return }
+        note(error)
         idle.remove(at: index).connection.close()
         connectionEnded()
     }

@@ -113,7 +113,12 @@ class Network:
         """Pulls the host's cable out of the switch: frames vanish, nobody is told."""
         _ip("-n", self._switch, "link", "set", f"port-{name}", "down")
 
+    def isolate(self, name: str) -> None:
+        """Cuts the host off further away: its own cable looks well, and frames vanish all the same."""
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "nomaster")
+
     def mend(self, name: str) -> None:
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "master", "br0")
         _ip("-n", self._switch, "link", "set", f"port-{name}", "up")
 
 
