@@ -77,7 +77,7 @@ import Testing
         let stopping = try await alive(fairlead)
         #expect(stopping.exitCode == 1, "\(stopping)")
         #expect(stopping.errors == "not alive: stopping: no more clients are accepted\n")
-        connection.close()
+        connection.close(reset: true)
         #expect(try await fairlead.process.exitCode() == 0)
     }
 
@@ -120,11 +120,11 @@ import Testing
         // Its host is silent too: this one is cut off. One that is there is enough to know better.
         let gone = try SilentHost(.v4(0x7f00_0003, port: port))
         let cut = try await FairleadBinary.run(
-            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "5s", "--peer", gone.address.host)
+            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "2s", "--peer", gone.address.host)
         #expect(cut.exitCode == 1, "\(cut)")
         #expect(cut.errors.contains("this host is cut off: neither a backend of api nor 127.0.0.3"), "\(cut.errors)")
         let both = try await FairleadBinary.run(
-            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "5s", "--peer", gone.address.host, "--peer", Self.peerHost)
+            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "2s", "--peer", gone.address.host, "--peer", Self.peerHost)
         #expect(both.exitCode == 0, "\(both)")
     }
 
@@ -191,16 +191,28 @@ import Testing
     private static let hook =
         #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/config/keepalived/fairlead-notify"
 
+    @Test func `a fault that is over, or is not fairlead's, is told as that`() async throws {
+        let text = try await run("FAULT", fairleadExitCode: 0)
+        #expect(text.hasSuffix("cannot have the address: keepalived says so; fairlead is well by now \n"), "\(text)")
+    }
+
     @Test(arguments: [
         ("MASTER", "daemon.notice kubernetes: this host has the address now"),
         ("BACKUP", "daemon.notice kubernetes: this host is ready to take the address"),
-        ("FAULT", "daemon.err kubernetes: this host gives the address up: asked alive --peer 10.0.0.9 "),
+        ("FAULT", "daemon.err kubernetes: this host cannot have the address: asked alive --peer 10.0.0.9 "),
         ("STOP", "daemon.notice kubernetes: keepalived stops on this host"),
         ("ODD", "daemon.err kubernetes: unknown state ODD"),
     ])
     func `each change is logged, and a fault with its reason`(state: String, words: String) async throws {
+        #expect(try await run(state, fairleadExitCode: 1) == "-t fairlead-address -p \(words)\n")
+    }
+
+    /// Runs the hook as keepalived does; what it has the logger write.
+    private func run(_ state: String, fairleadExitCode: Int) async throws -> String {
         let directory = try TemporaryDirectory(prefix: "fairlead-hook-")
-        for (name, text) in [("logger", "echo \"$@\""), ("fairlead", "echo \"asked $*\" >&2; exit 1")] {
+        for (name, text) in [
+            ("logger", "echo \"$@\""), ("fairlead", "echo \"asked $*\" >&2; exit \(fairleadExitCode)"),
+        ] {
             let file = try directory.write(name, "#!/bin/sh\n\(text)\n")
             #expect(chmod(file, 0o755) == 0)
         }
@@ -209,6 +221,6 @@ import Testing
             state, "100",
         ])
         #expect(result.exitCode == 0, "\(result.errors)")
-        #expect(result.output == "-t fairlead-address -p \(words)\n")
+        return result.output
     }
 }

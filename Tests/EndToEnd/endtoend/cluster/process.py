@@ -87,15 +87,6 @@ class Process:
         self._child.wait()
         return moment
 
-    def kill_group(self) -> float:
-        """SIGKILL to the program and to all that it has started, awaited."""
-        self.require_running()
-        assert self._child is not None
-        moment = now()
-        os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        return moment
-
     def stop(self, within: float = 5) -> None:
         """Ends the program: SIGTERM, then SIGKILL after `within` seconds. A stopped (SIGSTOP) one is woken first."""
         if not self.running:

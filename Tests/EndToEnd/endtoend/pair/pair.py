@@ -43,13 +43,15 @@ class PairHost:
         configuration.write_text(
             _keepalived_configuration(repository, {"THIS_HOST": host.address, "OTHER_HOST": other.address}, self.fairlead)
         )
+        self._pid_files = (work / "keepalived.pid", work / "vrrp.pid")
         self.keepalived = Process(
             f"{self.name}'s keepalived",
             host,
             [
                 *("env", f"PATH={bin_folder}:/usr/sbin:/usr/bin:/sbin:/bin"),
                 *(str(keepalived), "--dont-fork", "--log-console", "--log-detail", "--vrrp"),
-                *(f"--use-file={configuration}", f"--pid={work}/keepalived.pid", f"--vrrp_pid={work}/vrrp.pid"),
+                f"--use-file={configuration}",
+                *(f"--{option}={file}" for option, file in zip(("pid", "vrrp_pid"), self._pid_files, strict=True)),
             ],
             work / "keepalived.log",
         )
@@ -88,14 +90,20 @@ class PairHost:
     def power_off(self) -> None:
         """Everything ends at once, and nothing answers any more, not even the kernel."""
         self._cluster.network.isolate(self.name)
-        self.keepalived.kill_group()
-        self.fairlead.process.kill()
+        self.host.kill_everything()
+        wait_until(lambda: not self.keepalived.running and not self.fairlead.process.running, "all have ended", within=5)
 
     def power_on(self) -> None:
-        """As after a boot: nothing of the address is left."""
+        """As after a boot: nothing is left of the address, nor in /run."""
+        for file in self._pid_files:
+            file.unlink(missing_ok=True)
         self._run("ip", "-n", self.host.namespace, "address", "del", f"{SHARED_ADDRESS}/32", "dev", "eth0", check=False)
         self._cluster.network.mend(self.name)
         self.fairlead.process.start()
+        self.keepalived.start()
+
+    def restart_keepalived(self) -> None:
+        self.keepalived.stop()
         self.keepalived.start()
 
     def start(self) -> None:
