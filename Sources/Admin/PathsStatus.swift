@@ -10,7 +10,7 @@ package struct PathsStatus: Codable, Equatable, Sendable {
         package var name: String
         /// Address that connections go to.
         package var address: String
-        /// `alive`, `silent`, or `unknown` when it cannot be told.
+        /// `alive`, `silent`, `own` for an address of this very host, or `unknown` when it cannot be told.
         package var path: String
 
         /// All fields at once.

@@ -35,7 +35,8 @@ extension HTTPClientError {
     /// bytes of any kind. Silence and errors of this host or of the network are nothing that came back.
     package var isAnswer: Bool {
         switch self {
-        case .connect(.connectionRefused), .connect(.connectionReset), .reset(.connectionReset), .reset(.brokenPipe): true
+        case .connect(.connectionRefused), .connect(.connectionReset), .reset(.connectionReset), .reset(.brokenPipe):
+            true
         case .tls, .certificate, .closed, .malformed, .tooLarge: true
         case .connect, .timedOut, .reset: false
         }

@@ -9,10 +9,11 @@ extension Daemon {
 
     func paths() async -> PathsStatus {
         let controllers = controllers
+        let own = Set(NetworkInterfaces.addresses().map(\.unmapped))
         // Side by side: together they may not take longer than one.
         let found = await withTaskGroup(of: FrontendPaths.self) { group in
             for controller in controllers {
-                group.addTask { await controller.paths(within: Self.pathTime) }
+                group.addTask { await controller.paths(within: Self.pathTime, own: own) }
             }
             return await group.reduce(into: [String: FrontendPaths]()) { $0[$1.name] = $1 }
         }

@@ -15,8 +15,8 @@ struct Fairlead: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, CheckCommand.self, StatusCommand.self, AliveCommand.self, DrainCommand.self, ResumeCommand.self,
-            WeightCommand.self, ReloadCommand.self, DemoCommand.self, VersionCommand.self,
+            RunCommand.self, CheckCommand.self, StatusCommand.self, AliveCommand.self, DrainCommand.self,
+            ResumeCommand.self, WeightCommand.self, ReloadCommand.self, DemoCommand.self, VersionCommand.self,
         ]
     )
 }

@@ -34,7 +34,8 @@ struct BackendPathTests {
             Row(testDescription: "an earlier question was acknowledged", heard: -400, open: [-400], path: .unknown),
             Row(
                 testDescription: "acknowledged by a tick that seems earlier", heard: -410, open: [-400], path: .unknown),
-            Row(testDescription: "one was acknowledged, the next was not", heard: -400, open: [-400, 0], path: .silent),
+            Row(
+                testDescription: "one was acknowledged, the next was not", heard: -400, open: [-400, 0], path: .silent),
             Row(testDescription: "no route now", heard: -900, unreachable: 10, path: .silent),
             Row(testDescription: "no route some time ago", heard: -900, unreachable: -10, path: .unknown),
             Row(testDescription: "no route, and heard all the same", heard: 20, unreachable: 10, path: .alive),
@@ -53,6 +54,9 @@ struct BackendPathTests {
         }
         #expect(paths([.silent]).isCut && paths([.silent, .silent]).isCut)
         #expect(!paths([]).isCut && !paths([.silent, .unknown]).isCut && !paths([.silent, .alive]).isCut)
+        // An apiserver on this very host is no witness for the network.
+        #expect(paths([.own, .silent]).isCut && !paths([.own]).isCut && !paths([.own]).isUndecided)
+        #expect(paths([.own, .unknown]).isUndecided)
         #expect(paths([.silent, .unknown]).isUndecided && paths([.unknown]).isUndecided)
         #expect(!paths([]).isUndecided && !paths([.alive, .unknown]).isUndecided && !paths([.silent]).isUndecided)
     }
@@ -88,7 +92,9 @@ struct PathLookTests {
         await stage.controller.stop()
     }
 
-    @Test("Else every backend is probed, and the first sign ends the look; a refusal is one, and so is an acknowledgement")
+    @Test(
+        "Else every backend is probed, and the first sign ends the look; a refusal is one, and so is an acknowledgement"
+    )
     func asks() async throws {
         for behaviour in [FakeBackend.Behaviour.ready, .red, .refused, .hangs] {
             let stage = try await Stage(policy: HealthPolicy(interval: .seconds(5)))
@@ -121,6 +127,15 @@ struct PathLookTests {
         try stage.backend("b1").behave(readiness: .ready)
         try await stage.advance(.seconds(3))
         #expect(try await look(stage).contains(.alive))
+        await stage.controller.stop()
+    }
+
+    @Test("A backend on this very host is no sign of the network")
+    func ownBackend() async throws {
+        let stage = try await Stage()
+        let own = Set(["10.0.0.0", "10.0.0.1", "10.0.0.2"].compactMap { SocketAddress(host: $0, port: 0) })
+        let paths = await stage.controller.paths(within: Self.time, own: own)
+        #expect(paths.backends.map(\.path) == [.own, .own, .own] && !paths.isCut)
         await stage.controller.stop()
     }
 

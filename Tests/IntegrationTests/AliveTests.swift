@@ -10,6 +10,8 @@ import Testing
 @Suite(.fewAtATime) struct AliveTests {
     /// The other host of the pair: another address of this one, with the same ports.
     private static let peerHost = "127.0.0.2"
+    /// A host that is not this one, as far as it knows its own addresses.
+    private static let elsewhere = SocketAddress.v4(0x7f00_0004, port: 0)
 
     private func alive(_ fairlead: RunningFairlead, _ arguments: String...) async throws -> FairleadBinary.Result {
         // Patient, because a busy machine answers late.
@@ -24,7 +26,8 @@ import Testing
             ConfigurationText(.init(caFile: pki.caFile, servers.map(\.backend))))
         for arguments in [[], ["--peer", Self.peerHost], ["--peer", "127.0.0.1"]] {
             let result = try await FairleadBinary.run(
-                [FairleadBinary.path, "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "10s"] + arguments)
+                [FairleadBinary.path, "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "10s"]
+                    + arguments)
             #expect(result.exitCode == 0 && result.output == "alive\n" && result.errors.isEmpty, "\(result)")
         }
         for server in servers { server.setHealth(readiness: .text(500, "[-]etcd failed")) }
@@ -83,7 +86,7 @@ import Testing
 
     @Test func `with silence on all ways it depends on the peer`() async throws {
         let pki = try ThrowAwayPKI()
-        let (one, two) = (try SilentHost(), try SilentHost())
+        let (one, two) = (try SilentHost(Self.elsewhere), try SilentHost(Self.elsewhere))
         let fairlead = try await RunningFairlead.start(
             ConfigurationText(
                 .init(
@@ -124,18 +127,24 @@ import Testing
         #expect(cut.exitCode == 1, "\(cut)")
         #expect(cut.errors.contains("this host is cut off: neither a backend of api nor 127.0.0.3"), "\(cut.errors)")
         let both = try await FairleadBinary.run(
-            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "2s", "--peer", gone.address.host, "--peer", Self.peerHost)
+            "alive", "--admin", "unix:\(fairlead.adminSocket)", "--timeout", "2s", "--peer", gone.address.host,
+            "--peer", Self.peerHost)
         #expect(both.exitCode == 0, "\(both)")
     }
 
-    @Test func `apiservers that hang are no reason, while the peer serves`() async throws {
+    @Test(arguments: [true, false])
+    func `apiservers that hang or refuse are no reason, while the peer serves`(listens: Bool) async throws {
         let pki = try ThrowAwayPKI()
-        let hung = try ScriptedServer { _ in [.silence] }
+        // The kernel takes connections for a process that never looks at them, or refuses.
+        let socket = try Socket.stream(for: Self.elsewhere)
+        try Socket.bind(socket.rawValue, to: Self.elsewhere)
+        if listens { try Socket.listen(socket.rawValue, backlog: 1024) }
+        let address = try Socket.localAddress(socket.rawValue)
         let fairlead = try await RunningFairlead.start(
             ConfigurationText(
                 .init(
                     caFile: pki.caFile, health: ConfigurationText.Frontend.promptHealth,
-                    [.init(name: "a", address: hung.address)])))
+                    [.init(name: "a", address: address)])))
         let port = try await fairlead.address().port
         let server = try APIServer("a", tls: pki.server())
         let peer = try await RunningFairlead.serving(
@@ -147,6 +156,8 @@ import Testing
             let result = try await alive(fairlead, "--peer", Self.peerHost)
             #expect(result.exitCode == 0 && result.output == "alive\n", "\(result)")
         }
+        let paths = try await fairlead.admin("GET", "/v1/paths").text
+        #expect(paths.contains("\"path\" : \"silent\"") == false, "\(paths)")
     }
 
     @Test(arguments: ["somewhere", "10.0.0.9:6443", ""])
@@ -161,7 +172,7 @@ import Testing
     private func verdict(_ frontends: [HostVerdict.Service]...) -> HostVerdict {
         HostVerdict(
             cut: frontends.enumerated().map { number, services in
-                .init(name: "f\(number)", peers: services.enumerated().map { ("p\($0)", $1) })
+                .init(name: "f\(number)", peers: services.enumerated().map { .init(host: "p\($0)", service: $1) })
             })
     }
 
@@ -180,7 +191,8 @@ import Testing
     }
 
     @Test func `the reason names the frontend and the peers`() {
-        #expect(verdict([.silent, .serves]).reason.contains("f0") && verdict([.silent, .serves]).reason.contains("p1"))
+        #expect(
+            verdict([.silent, .serves]).reason.contains("f0") && verdict([.silent, .serves]).reason.contains("p1"))
         #expect(verdict([.silent, .silent]).reason.contains("p0, p1"))
         #expect(verdict([.present], [.present]).reason.contains("f0, f1"))
     }
@@ -222,5 +234,48 @@ import Testing
         ])
         #expect(result.exitCode == 0, "\(result.errors)")
         return result.output
+    }
+}
+
+/// What comes for many hosts with one address.
+@Suite struct AnycastTests {
+    private static let folder =
+        #filePath.split(separator: "/").dropLast(3).map { "/\($0)" }.joined() + "/config/bgp"
+
+    @Test(.enabled(if: FairleadBinary.isInstalled("bird")))
+    func `bird takes its configuration`() async throws {
+        let result = try await FairleadBinary.run(["bird", "-p", "-c", "\(Self.folder)/bird.conf"])
+        #expect(result.exitCode == 0, "\(result.output)\(result.errors)")
+    }
+
+    @Test func `the interface follows two answers in a row, and is taken down at the end`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-anycast-")
+        let (told, answer) = ("\(directory.path)/told", "\(directory.path)/answer")
+        for (name, text) in [
+            ("ip", "echo \"$*\" >>\(told)"), ("sleep", "exec /bin/sleep 0.02"),
+            ("fairlead", "echo \"$*\" >>\(told); exit $(cat \(answer))"),
+        ] {
+            let file = try directory.write(name, "#!/bin/sh\n\(text)\n")
+            #expect(chmod(file, 0o755) == 0)
+        }
+        func read() -> String { String(decoding: (try? File.read(told)) ?? [], as: UTF8.self) }
+        func count(_ line: String) -> Int { read().split(separator: "\n").count { $0 == line } }
+        try directory.write("answer", "0")
+        let process = try ChildProcess(
+            [
+                "/usr/bin/env", "PATH=\(directory.path):/usr/bin:/bin", "\(Self.folder)/fairlead-anycast", "anycast",
+                "10.0.0.8", "10.0.0.9",
+            ], directory: directory.path, stem: "anycast")
+        try await until("the interface to be up") { count("link set anycast up") == 1 }
+        let begun = read().split(separator: "\n").map(String.init)
+        let asked = "alive --peer 10.0.0.8 --peer 10.0.0.9"
+        #expect(begun.prefix(4) == ["link set anycast down", asked, asked, "link set anycast up"])
+        try directory.write("answer", "1")
+        try await until("the interface to be down") { count("link set anycast down") == 2 }
+        try directory.write("answer", "0")
+        try await until("the interface to be up again") { count("link set anycast up") == 2 }
+        process.signal(SIGTERM)
+        #expect(try await process.exitCode() == 0)
+        #expect(count("link set anycast down") == 3)
     }
 }

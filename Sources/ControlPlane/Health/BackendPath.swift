@@ -6,6 +6,8 @@ package import Balancing
 ///     heard since the look began                            alive
 ///     no route, or the network says so, since then          silent
 ///     a question open for `patience`, nothing heard since    silent
+///     an address of this host itself, which tells nothing    own
+///     of the network
 ///     anything else: not asked long enough; asked, and       unknown
 ///     acknowledged; this host lacks descriptors or ports
 package enum BackendPath: String, Hashable, Sendable, CaseIterable {
@@ -13,6 +15,8 @@ package enum BackendPath: String, Hashable, Sendable, CaseIterable {
     case alive
     /// The host was asked and nothing came back.
     case silent
+    /// It stays inside this host, and is alive whatever happens outside.
+    case own
     /// It cannot be told.
     case unknown
 
@@ -91,6 +95,12 @@ package struct FrontendPaths: Hashable, Sendable {
         self.backends = backends
     }
 
-    /// Whether this host is cut off: there are backends, and every way is silent. One that cannot be told speaks for it.
-    package var isCut: Bool { !backends.isEmpty && backends.allSatisfy { $0.path == .silent } }
+    /// The ways that lead out of this host.
+    private var outward: [BackendPath] { backends.map(\.path).filter { $0 != .own } }
+
+    /// Whether this host is cut off: ways lead out of it, and all are silent. One that cannot be told speaks for it.
+    package var isCut: Bool { !outward.isEmpty && outward.allSatisfy { $0 == .silent } }
+
+    /// Whether a longer look could find something: no host was heard, and not all are silent.
+    var isUndecided: Bool { !outward.isEmpty && !isCut && !outward.contains(.alive) }
 }

@@ -1,5 +1,5 @@
 import Balancing
-import SystemIO
+package import SystemIO
 
 /// Whether this host still has a way to the backends, for whoever decides which of two hosts has the address.
 ///
@@ -14,10 +14,12 @@ extension FrontendController {
 
     /// Looks at the ways to the backends' hosts.
     ///
-    /// - Parameter time: How long it may take at most; longer than `BackendPath.patience`, or silence is not found.
-    package func paths(within time: Duration) async -> FrontendPaths {
+    /// - Parameters:
+    ///   - time: How long it may take at most; longer than `BackendPath.patience`, or silence is not found.
+    ///   - own: This host's addresses, port 0. An apiserver beside this daemon is no sign of the network.
+    package func paths(within time: Duration, own: Set<SocketAddress> = []) async -> FrontendPaths {
         let asked = clock.now()
-        let fresh = await judge(since: asked - Self.freshness)
+        let fresh = await judge(since: asked - Self.freshness, own: own)
         if !fresh.isUndecided { return fresh }
         for watch in watches {
             watch.wantsProbeNow = true
@@ -26,20 +28,20 @@ extension FrontendController {
         return await withCheckedContinuation { continuation in
             // As a task of the controller: `stop` waits for it.
             _ = spawn { controller in
-                continuation.resume(returning: await controller.look(since: asked, until: asked + time))
+                continuation.resume(returning: await controller.look(since: asked, until: asked + time, own: own))
             }
         }
     }
 
-    private func look(since asked: Instant, until end: Instant) async -> FrontendPaths {
+    private func look(since asked: Instant, until end: Instant, own: Set<SocketAddress>) async -> FrontendPaths {
         while true {
-            let paths = await judge(since: asked)
+            let paths = await judge(since: asked, own: own)
             guard paths.isUndecided, isRunning, clock.now() < end else { return paths }
             do { try await clock.sleep(until: clock.now() + Self.pollInterval) } catch { return paths }
         }
     }
 
-    private func judge(since start: Instant) async -> FrontendPaths {
+    private func judge(since start: Instant, own: Set<SocketAddress>) async -> FrontendPaths {
         let pool = watches
         var heard: [Instant?] = []
         for watch in pool { heard.append(await watch.prober.lastHeard()) }
@@ -48,16 +50,14 @@ extension FrontendController {
             name: name,
             backends: zip(pool, heard).map { watch, heard in
                 let evidence = BackendPath.Evidence(
-                    heard: heard, openQuestions: watch.rounds.values.map(\.round).filter { $0.readiness == nil }.map(\.start),
+                    heard: heard,
+                    openQuestions: watch.rounds.values.map(\.round).filter { $0.readiness == nil }.map(\.start),
                     unreachableAt: watch.unreachableAt)
+                let address = watch.specification.address
+                let isOwn = own.contains(address.withPort(0).unmapped)
                 return FrontendPaths.Backend(
-                    name: watch.specification.name, address: watch.specification.address.description,
-                    path: BackendPath(evidence, since: start, at: now))
+                    name: watch.specification.name, address: address.description,
+                    path: isOwn ? .own : BackendPath(evidence, since: start, at: now))
             })
     }
-}
-
-extension FrontendPaths {
-    /// Whether a longer look could find something: no host was heard, and not all are silent.
-    var isUndecided: Bool { !isCut && !backends.isEmpty && !backends.contains { $0.path == .alive } }
 }

@@ -24,16 +24,17 @@ struct HostVerdict: Equatable {
         case silent
     }
 
-    /// A frontend all of whose ways are silent from here, and its service at each peer that was asked.
+    /// A peer that was asked.
+    struct Peer: Equatable {
+        let host: String
+        let service: Service
+    }
+
+    /// A frontend all of whose ways are silent from here.
     struct CutFrontend: Equatable {
         let name: String
-        /// By peer, in the order of the command line.
-        let peers: [(peer: String, service: Service)]
-
-        static func == (one: CutFrontend, other: CutFrontend) -> Bool {
-            one.name == other.name
-                && one.peers.elementsEqual(other.peers) { $0.peer == $1.peer && $0.service == $1.service }
-        }
+        /// In the order of the command line.
+        let peers: [Peer]
     }
 
     /// Whether the host should have the address.
@@ -49,12 +50,12 @@ struct HostVerdict: Equatable {
             if let better = frontend.peers.first(where: { $0.service == .serves }) {
                 isFit = false
                 reason =
-                    "no backend of \(frontend.name) can be reached from this host, and clients of \(better.peer) are served"
+                    "no backend of \(frontend.name) can be reached from this host, and clients of \(better.host) are served"
                 return
             }
             if frontend.peers.allSatisfy({ $0.service == .silent }) {
                 isFit = false
-                let peers = frontend.peers.map(\.peer).joined(separator: ", ")
+                let peers = frontend.peers.map(\.host).joined(separator: ", ")
                 reason =
                     "this host is cut off: neither a backend of \(frontend.name) nor \(peers) can be reached from it"
                 return

@@ -69,7 +69,7 @@ struct AliveCommand: AsyncParsableCommand {
     }
 
     /// Asks all peers side by side.
-    private func ask(_ peers: [PeerArgument], port: UInt16) async throws -> [(peer: String, service: HostVerdict.Service)] {
+    private func ask(_ peers: [PeerArgument], port: UInt16) async throws -> [HostVerdict.Peer] {
         let timeout = timeout.value
         return try await withThrowingTaskGroup(of: (Int, HostVerdict.Service).self) { group in
             for (index, peer) in peers.enumerated() {
@@ -77,7 +77,9 @@ struct AliveCommand: AsyncParsableCommand {
             }
             var services: [(Int, HostVerdict.Service)] = []
             for try await service in group { services.append(service) }
-            return services.sorted { $0.0 < $1.0 }.map { (peers[$0.0].address.host, $0.1) }
+            return services.sorted { $0.0 < $1.0 }.map { index, service in
+                HostVerdict.Peer(host: peers[index].address.host, service: service)
+            }
         }
     }
 }
