@@ -111,6 +111,11 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, the ex
 	install -D -m 0644 config/fairlead.yaml $(DESTDIR)$(PREFIX)/share/fairlead/fairlead.yaml
 	install -D -m 0644 config/kubernetes-access.yaml $(DESTDIR)$(PREFIX)/share/fairlead/kubernetes-access.yaml
 	install -D -m 0644 systemd/examples/low-port.conf $(DESTDIR)$(PREFIX)/share/fairlead/low-port.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived \
+		$(addprefix config/keepalived/,keepalived.conf keepalived.sysusers restart.conf)
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived config/keepalived/fairlead-notify
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/bird.conf
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/fairlead-anycast
 	install -D -m 0644 systemd/fairlead.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/fairlead.service \

@@ -29,8 +29,12 @@ actor KeptConnections {
     private let connectionEnded: @Sendable () -> Void
     private var tls: TLSClientContext?
     private var idle: [Kept] = []
+    /// The connection of each exchange under way, by number.
+    private var busy: [UInt64: HTTPConnection] = [:]
     private var connectionsMade: UInt64 = 0
     private var isClosed = false
+    /// When the server's host was heard last, as far as the outcome of a question told.
+    private nonisolated let heard = Locked<Instant?>(nil)
 
     /// A connection with its number, by which its end is told. The object's own identity would not do: its memory may belong
     /// to the next connection by the time that the news of its end arrives.
@@ -67,11 +71,33 @@ actor KeptConnections {
                 return answer
             }
             let fresh = try await HTTPConnection.connect(
-                to: address, tls: context, hostHeader: hostHeader, timeout: deadline - .now)
+                to: address, tls: context, hostHeader: hostHeader, timeout: deadline - .now,
+                reached: { [weak self] in self?.noteHeard() })
             return try await exchange(request, on: watch(fresh), bodyLimit, until: deadline)
         } catch {
+            noteHeard(ifToldBy: error)
             throw .client(error)
         }
+    }
+
+    /// When the server's host was heard last; nil: never. Asks the kernel about the connections as well: the host's own
+    /// acknowledges what a process there does not answer.
+    func lastHeard() async -> Instant? {
+        var latest = heard.withLock(\.self)
+        for connection in idle.map(\.connection) + busy.values {
+            guard let silence = await connection.silence() else { continue }
+            let moment = Instant.now - silence
+            latest = max(latest ?? moment, moment)
+        }
+        return latest
+    }
+
+    /// The host was heard just now. Any thread.
+    nonisolated func noteHeard() { heard.withLock { $0 = .now } }
+
+    /// Takes note of what a failure tells about the host. What this side has ended itself tells nothing.
+    nonisolated func noteHeard(ifToldBy error: HTTPClientError) {
+        if error.isAnswer, !Task.isCancelled { noteHeard() }
     }
 
     /// Closes all idle connections but so many of the newest.
@@ -96,6 +122,7 @@ actor KeptConnections {
             case .closed, .reset: if Task.isCancelled { throw error }
             default: throw error
             }
+            noteHeard()
             return nil
         }
     }
@@ -105,8 +132,11 @@ actor KeptConnections {
         _ request: HTTPRequest, on kept: Kept, _ bodyLimit: Int, until deadline: Instant
     ) async throws(HTTPClientError) -> Answer {
         let connection = kept.connection
+        busy[kept.number] = connection
+        defer { busy[kept.number] = nil }
         do throws(HTTPClientError) {
             let response = try await connection.send(request, timeout: deadline - .now, bodyLimit: bodyLimit)
+            noteHeard()
             let answer = Answer(response: response, certificate: connection.peerCertificate)
             if connection.isReusable, !isClosed {
                 idle.append(kept)
@@ -125,14 +155,15 @@ actor KeptConnections {
     private func watch(_ connection: HTTPConnection) -> Kept {
         connectionsMade += 1
         let number = connectionsMade
-        connection.onClose { [weak self] _ in
-            Task { await self?.ended(number) }
+        connection.onClose { [weak self] error in
+            Task { await self?.ended(number, error) }
         }
         return Kept(number: number, connection: connection)
     }
 
-    private func ended(_ number: UInt64) {
+    private func ended(_ number: UInt64, _ error: HTTPClientError) {
         guard let index = idle.firstIndex(where: { $0.number == number }) else { return }
+        noteHeard(ifToldBy: error)
         idle.remove(at: index).connection.close()
         connectionEnded()
     }

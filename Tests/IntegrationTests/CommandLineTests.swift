@@ -15,7 +15,7 @@ import Testing
     @Test func `the help lists every command and every exit code`() async throws {
         let help = try await FairleadBinary.run("--help")
         #expect(help.exitCode == 0)
-        for command in ["run", "check", "status", "drain", "resume", "weight", "reload", "demo", "version"] {
+        for command in ["run", "check", "status", "alive", "drain", "resume", "weight", "reload", "demo", "version"] {
             #expect(help.output.contains("\n  \(command) "), "\(command) is not in \(help.output)")
         }
         for code in ["0 fine", "1 a finding", "64", "69", "71", "78"] {
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "run": "--config", "check": "--client-address", "status": "--watch", "drain": "<backend>",
+        "run": "--config", "check": "--client-address", "status": "--watch", "alive": "--peer", "drain": "<backend>",
         "resume": "<backend>", "weight": "<weight>", "reload": "--admin", "demo": "--for",
     ])
     func `every command has a help text`(command: String, option: String) async throws {

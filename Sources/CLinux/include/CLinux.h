@@ -39,6 +39,9 @@ static inline int clinux_unread_bytes(int descriptor) {
     return ioctl(descriptor, FIONREAD, &bytes) == 0 ? bytes : 0;
 }
 
+/// How long ago, in milliseconds, the peer's kernel was heard last on a TCP connection: its data or its acknowledgements
+/// (TCP_INFO, tcp(7)); -1 when the socket has no established connection.
+int64_t clinux_tcp_silence_milliseconds(int descriptor);
 int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
 int clinux_pipe2(int descriptors[2], int flags);
 int clinux_set_pipe_size(int descriptor, int bytes);

@@ -58,6 +58,8 @@ actor NetworkProber: BackendProber {
         return answer
     }
 
+    func lastHeard() async -> Instant? { await connections.lastHeard() }
+
     func keepIdle(atMost count: Int) async { await connections.keepIdle(atMost: count) }
 
     func close() async { await connections.close() }
@@ -67,8 +69,10 @@ actor NetworkProber: BackendProber {
             let connection = try await HTTPConnection.connect(
                 to: address, tls: nil, hostHeader: "", timeout: timeout)
             connection.close()
+            connections.noteHeard()
             return ProbeAnswer(verdict: .ok)
         } catch {
+            connections.noteHeard(ifToldBy: error)
             return ProbeAnswer(error)
         }
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.master import API_PORT
+from ..cluster.network import Host
 from ..failure import Failure
 from .interface import BackendStatus, Balancer, Options
 
@@ -38,14 +39,14 @@ class EtcdStatus:
 class Fairlead(Balancer):
     name = "fairlead"
 
-    def __init__(self, cluster: ControlPlane, repository: Path) -> None:
-        self._binary = Path(os.environ.get("FAIRLEAD_BINARY", repository / ".build/release/fairlead")).resolve()
-        if not os.access(self._binary, os.X_OK):
-            raise Failure(f"no fairlead binary at {self._binary}: run `make release`, or set FAIRLEAD_BINARY")
-        super().__init__(cluster)
+    def __init__(self, cluster: ControlPlane, repository: Path, host: Host | None = None) -> None:
+        self.binary = Path(os.environ.get("FAIRLEAD_BINARY", repository / ".build/release/fairlead")).resolve()
+        if not os.access(self.binary, os.X_OK):
+            raise Failure(f"no fairlead binary at {self.binary}: run `make release`, or set FAIRLEAD_BINARY")
+        super().__init__(cluster, host)
 
     def command(self) -> list[str]:
-        return [str(self._binary), "run", "--config", str(self.configuration)]
+        return [str(self.binary), "run", "--config", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
         trust, prober = self.cluster.trust, self.cluster.prober
