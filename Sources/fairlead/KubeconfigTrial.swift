@@ -80,14 +80,15 @@ struct KubeconfigTrial {
     /// kubeconfig has checked already.
     private func serverName(seenAt frontend: Place, _ outcome: inout Outcome) async throws(Failure) -> String? {
         let host = checkedName
+        let tls = try context(serverName: host)
         var seen: [Sighting] = []
         // What is wrong at the frontend is told when it is asked for its version.
-        if case .success(let certificate?) = await certificate(at: frontend) {
+        if case .success(let certificate?) = await certificate(at: frontend, tls) {
             seen.append(Sighting(place: frontend.name, certificate: certificate))
         }
         for backend in backends {
             let place = Place(name: "\(backend.name) (\(backend.address))", addresses: [backend.address])
-            switch await certificate(at: place) {
+            switch await certificate(at: place, tls) {
             case .success(let certificate?): seen.append(Sighting(place: place.name, certificate: certificate))
             case .success(nil): continue
             case .failure(let error):
@@ -116,9 +117,11 @@ struct KubeconfigTrial {
     private var checkedName: String { redirect.tls.serverName ?? server.host }
 
     /// The certificate that is shown at a place, whether it verifies or not; nil: none was.
-    private func certificate(at place: Place) async -> Result<CertificateSummary?, HTTPClientError> {
+    private func certificate(
+        at place: Place, _ tls: TLSClientContext
+    ) async -> Result<CertificateSummary?, HTTPClientError> {
         do throws(HTTPClientError) {
-            let connection = try await connect(to: place, tls: context(serverName: checkedName))
+            let connection = try await connect(to: place, tls: tls)
             defer { connection.close() }
             return .success(connection.peerCertificate)
         } catch .certificate(_, let summary) {
@@ -137,10 +140,10 @@ struct KubeconfigTrial {
         } catch {
             throw Failure(words: "\(error)")
         }
+        let tls = try context(serverName: outcome.serverName ?? checkedName)
         let response: HTTPResponse
         do throws(HTTPClientError) {
-            let connection = try await connect(
-                to: frontend, tls: context(serverName: outcome.serverName ?? checkedName))
+            let connection = try await connect(to: frontend, tls: tls)
             defer { connection.close() }
             response = try await connection.send(
                 HTTPRequest(target: "/version", headers: headers), timeout: Self.answerTimeout)
@@ -179,13 +182,13 @@ struct KubeconfigTrial {
 
     // MARK: - Connecting
 
-    private func context(serverName: String) throws(HTTPClientError) -> TLSClientContext {
+    private func context(serverName: String) throws(Failure) -> TLSClientContext {
         var options = redirect.tls
         options.serverName = serverName
         do throws(TLSError) {
             return try TLSClientContext(options)
         } catch {
-            throw .tls("\(error)")
+            throw Failure(words: "the kubeconfig cannot be used: \(error)")
         }
     }
 

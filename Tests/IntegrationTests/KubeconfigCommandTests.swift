@@ -158,7 +158,7 @@ import Testing
             "\(unknown.errors)")
         let missing = try await Stage(authority: ", certificate-authority: nowhere.crt")
         let result = try await missing.runForFrontend()
-        #expect(result.exitCode == 1 && result.errors.contains("/nowhere.crt: No such file"), "\(result.errors)")
+        #expect(result.exitCode == 1 && result.errors.contains("/nowhere.crt: cannot be read"), "\(result.errors)")
         let insecure = try await Stage(authority: ", insecure-skip-tls-verify: true")
         let warned = try await insecure.runForFrontend()
         #expect(warned.exitCode == 0 && warned.errors.contains("kubectl would talk to anybody"), "\(warned.errors)")
