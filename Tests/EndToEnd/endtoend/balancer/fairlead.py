@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,23 @@ stateDirectory: {self.work / "state"}
 shutdownGracePeriod: 1s
 """
         )
+
+    def make_kubeconfig(self, source: Path, destination: Path) -> str:
+        """Runs `fairlead kubeconfig` on the balancer's host, for the address that the configuration tells; returns what
+        it says."""
+        result = subprocess.run(
+            self.cluster.balancer_host.command(
+                *(str(self._binary), "kubeconfig", f"--config={self.configuration}", f"--kubeconfig={source}"),
+                *(f"--output={destination}", "--force"),
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        if result.returncode != 0:
+            raise Failure(f"fairlead kubeconfig: exit {result.returncode}: {result.stderr.strip()}")
+        return result.stderr
 
     def backends(self) -> dict[str, BackendStatus]:
         frontend = self.status()["frontends"][0]
