@@ -35,24 +35,39 @@ class TwoHosts(Scenario):
             raise Failure(f"{stage.balancer.name} has no two hosts here")
         with ExitStack() as stack:
             pair = stack.enter_context(Pair(stage.cluster, stage.repository, stage.keepalived))
+            result = Result(self.name, log=pair.hosts[0].keepalived.log, longest_gap=0)
+            _time_the_script(pair, result)
             quick = stack.enter_context(QuickLoop(stage.cluster))
             kubectl = stack.enter_context(KubectlLoop(stage.cluster))
-            return _Course(self.name, stage, pair, quick, kubectl).run()
+            return _Course(stage, pair, quick, kubectl, result).run()
+
+
+def _time_the_script(pair: Pair, result: Result) -> None:
+    """What keepalived starts every second, on the host that has the address."""
+    holder = pair.holder()
+    command = holder.host.command(str(holder.fairlead.binary), "alive", "--peer", pair.other(holder).host.address)
+    lengths = []
+    for _ in range(20):
+        began = now()
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False).returncode
+        lengths.append(now() - began)
+        result.expect(code == 0, f"fairlead alive ended with {code} on a host that is well")
+    median, most = statistics.median(lengths) * 1000, max(lengths) * 1000
+    result.notes.append(f"fairlead alive: half within {median:.0f} ms, all 20 within {most:.0f} ms")
 
 
 class _Course:
     """One fault after the other, each from a state in which one host has the address and the other stands by."""
 
-    def __init__(self, name: str, stage: Stage, pair: Pair, quick: QuickLoop, kubectl: KubectlLoop) -> None:
+    def __init__(self, stage: Stage, pair: Pair, quick: QuickLoop, kubectl: KubectlLoop, result: Result) -> None:
         self._stage = stage
         self._pair = pair
         self._quick = quick
         self._kubectl = kubectl
-        self._result = Result(name, log=pair.hosts[0].keepalived.log, longest_gap=0)
+        self._result = result
 
     def run(self) -> Result:
         network = self._stage.cluster.network
-        self._time_the_script()
         self._moves(
             "the daemon is killed", lambda host: host.fairlead.process.kill(), lambda host: host.fairlead.process.start()
         )
@@ -84,20 +99,6 @@ class _Course:
         self._stays("every apiserver is killed", self._kill_apiservers, self._stage.cluster.restore)
         self._check_hooks()
         return self._result
-
-    def _time_the_script(self) -> None:
-        """What keepalived starts every second, on the host that has the address."""
-        holder = self._pair.holder()
-        other = self._pair.other(holder)
-        command = holder.host.command(str(holder.fairlead.binary), "alive", "--peer", other.host.address)
-        lengths = []
-        for _ in range(20):
-            began = now()
-            code = subprocess.run(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False).returncode
-            lengths.append(now() - began)
-            self._result.expect(code == 0, f"fairlead alive ended with {code} on a host that is well")
-        median, most = statistics.median(lengths) * 1000, max(lengths) * 1000
-        self._result.notes.append(f"fairlead alive: half within {median:.0f} ms, all 20 within {most:.0f} ms")
 
     def _moves(
         self,
