@@ -9,7 +9,7 @@ extension Daemon {
 
     func paths() async -> PathsStatus {
         let controllers = controllers
-        let own = Set(NetworkInterfaces.addresses().map(\.unmapped))
+        let own = Set(((try? NetworkInterfaces.addresses()) ?? []).map(\.unmapped))
         // Side by side: together they may not take longer than one.
         let found = await withTaskGroup(of: FrontendPaths.self) { group in
             for controller in controllers {

@@ -93,7 +93,7 @@ struct KubeconfigCommand: AsyncParsableCommand {
         }
         do throws(ClientAddress.Unknown) {
             let address = try ClientAddress.choose(
-                listen: chosen[0].listen, own: NetworkInterfaces.globalAddresses())
+                listen: chosen[0].listen, own: (try? NetworkInterfaces.globalAddresses()) ?? [])
             return (ServerURL(address: address), chosen[0].backends)
         } catch {
             throw Self.finding("frontend \"\(chosen[0].name)\" of \(file.path) \(error)")
