@@ -63,13 +63,13 @@ def manual_renders(service: Service) -> None:
     pages = sorted((service.container.root / "usr/share/man").glob("man[15]/fairlead*.gz"))
     for page in pages:
         result = subprocess.run(
-            ["man", "--warnings", "--local-file", "-Tutf8", page],
+            ["man", "--warnings", "--local-file", page],
             capture_output=True, text=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
         )  # fmt: skip
         expect(result.returncode == 0 and not result.stderr, f"man says of {page.name}: {result.stderr}")
         expect("SEE ALSO" in result.stdout, f"{page.name} ends before its end")
     overview = service.container.run("fairlead", "help").stdout
-    commands = overview[overview.index("SUBCOMMANDS:") :].splitlines()[1:]
+    commands = overview.partition("SUBCOMMANDS:\n")[2].partition("\n\n")[0].splitlines()
     names = {line.split()[0] for line in commands if line.startswith("  ") and line[2] != " "}
     missing = {f"fairlead-{name}.1.gz" for name in names} - {page.name for page in pages}
     expect(len(names) > 5 and not missing, f"there is no manual page {', '.join(missing)}")
@@ -147,7 +147,7 @@ def _file(service: Service, revision: int) -> Path:
 def _apt(service: Service, command: str, *arguments: str) -> str:
     """Runs apt-get in the container, and returns all that it says."""
     done = service.container.run(
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--no-download", command, *arguments
+        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", command, *arguments
     )
     return done.stdout + done.stderr
 
