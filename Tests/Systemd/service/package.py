@@ -78,12 +78,18 @@ def manual_renders(service: Service) -> None:
 def a_refused_configuration_keeps_the_daemon(service: Service) -> None:
     """An upgrade whose configuration check fails leaves the running daemon alone, and says what to mend."""
     former = service.pid
-    service.configure(BAD)
-    said = _apt(service, "install", f"{FOLDER}/2/{_file(service, 2).name}")
-    for words in ("the running daemon stays at the former version", "frontends[0].lisen"):
-        expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
-    expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
-    expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
+    # Root can read it, the service's user cannot.
+    service.container.write("/root/token", "secret")
+    unreadable = configuration().replace(
+        "protocol: http,", "tls: {insecureSkipVerify: true}, tokenFile: /root/token,"
+    )
+    for text, fault in ((BAD, "frontends[0].lisen"), (unreadable, 'cannot read "/root/token": Permission denied')):
+        service.configure(text)
+        said = _apt(service, "install", "--reinstall", f"{FOLDER}/2/{_file(service, 2).name}")
+        for words in ("the running daemon stays at the former version", fault):
+            expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
+        expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
+        expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
     service.configure(configuration())
 
 
