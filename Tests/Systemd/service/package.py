@@ -63,13 +63,13 @@ def manual_renders(service: Service) -> None:
     pages = sorted((service.container.root / "usr/share/man").glob("man[15]/fairlead*.gz"))
     for page in pages:
         result = subprocess.run(
-            ["man", "--warnings", "--local-file", "-Tutf8", page],
+            ["man", "--warnings", "--local-file", page],
             capture_output=True, text=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
         )  # fmt: skip
         expect(result.returncode == 0 and not result.stderr, f"man says of {page.name}: {result.stderr}")
         expect("SEE ALSO" in result.stdout, f"{page.name} ends before its end")
     overview = service.container.run("fairlead", "help").stdout
-    commands = overview[overview.index("SUBCOMMANDS:") :].splitlines()[1:]
+    commands = overview.partition("SUBCOMMANDS:\n")[2].partition("\n\n")[0].splitlines()
     names = {line.split()[0] for line in commands if line.startswith("  ") and line[2] != " "}
     missing = {f"fairlead-{name}.1.gz" for name in names} - {page.name for page in pages}
     expect(len(names) > 5 and not missing, f"there is no manual page {', '.join(missing)}")
@@ -78,12 +78,18 @@ def manual_renders(service: Service) -> None:
 def a_refused_configuration_keeps_the_daemon(service: Service) -> None:
     """An upgrade whose configuration check fails leaves the running daemon alone, and says what to mend."""
     former = service.pid
-    service.configure(BAD)
-    said = _apt(service, "install", f"{FOLDER}/2/{_file(service, 2).name}")
-    for words in ("the running daemon stays at the former version", "frontends[0].lisen"):
-        expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
-    expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
-    expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
+    # Root can read it, the service's user cannot.
+    service.container.write("/root/token", "secret")
+    unreadable = configuration().replace(
+        "protocol: http,", "tls: {insecureSkipVerify: true}, tokenFile: /root/token,"
+    )
+    for text, fault in ((BAD, "frontends[0].lisen"), (unreadable, 'cannot read "/root/token": Permission denied')):
+        service.configure(text)
+        said = _apt(service, "install", "--reinstall", f"{FOLDER}/2/{_file(service, 2).name}")
+        for words in ("the running daemon stays at the former version", fault):
+            expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
+        expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
+        expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
     service.configure(configuration())
 
 
@@ -147,7 +153,7 @@ def _file(service: Service, revision: int) -> Path:
 def _apt(service: Service, command: str, *arguments: str) -> str:
     """Runs apt-get in the container, and returns all that it says."""
     done = service.container.run(
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "--no-download", command, *arguments
+        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", command, *arguments
     )
     return done.stdout + done.stderr
 
