@@ -60,25 +60,35 @@ struct AliveCommand: AsyncParsableCommand {
         // The daemon of an older version, still running after its package was replaced, does not know.
         guard answer.status == 200 else { return [] }
         let cut = try PathsStatus(json: answer.body).frontends.filter(\.isCut)
-        var result: [HostVerdict.CutFrontend] = []
-        for frontend in cut {
-            guard let port = frontend.listen.compactMap(SocketAddress.init).first?.port else { continue }
-            result.append(.init(name: frontend.name, peers: try await ask(others, port: port)))
+        let services = try await ask(others, about: cut)
+        return cut.enumerated().map { number, frontend in
+            HostVerdict.CutFrontend(name: frontend.name, peers: services[number] ?? [])
         }
-        return result
     }
 
-    /// Asks all peers side by side.
-    private func ask(_ peers: [PeerArgument], port: UInt16) async throws -> [HostVerdict.Peer] {
+    /// Asks all peers about all frontends side by side.
+    ///
+    /// - Returns: The peers' answers in their order, by the position of the frontend; none for one that listens nowhere.
+    private func ask(
+        _ peers: [PeerArgument], about frontends: [PathsStatus.Frontend]
+    ) async throws -> [Int: [HostVerdict.Peer]] {
         let timeout = timeout.value
-        return try await withThrowingTaskGroup(of: (Int, HostVerdict.Service).self) { group in
-            for (index, peer) in peers.enumerated() {
-                group.addTask { (index, try await PeerCheck.ask(peer.address.withPort(port), timeout: timeout)) }
+        return try await withThrowingTaskGroup(of: (Int, Int, HostVerdict.Service).self) { group in
+            for (number, frontend) in frontends.enumerated() {
+                // Both hosts have the same configuration.
+                guard let port = frontend.listen.compactMap(SocketAddress.init).first?.port else { continue }
+                for (index, peer) in peers.enumerated() {
+                    group.addTask {
+                        (number, index, try await PeerCheck.ask(peer.address.withPort(port), timeout: timeout))
+                    }
+                }
             }
-            var services: [(Int, HostVerdict.Service)] = []
-            for try await service in group { services.append(service) }
-            return services.sorted { $0.0 < $1.0 }.map { index, service in
-                HostVerdict.Peer(host: peers[index].address.host, service: service)
+            var found: [(Int, Int, HostVerdict.Service)] = []
+            for try await service in group { found.append(service) }
+            return Dictionary(grouping: found, by: { $0.0 }).mapValues { answers in
+                answers.sorted { $0.1 < $1.1 }.map { _, index, service in
+                    HostVerdict.Peer(host: peers[index].address.host, service: service)
+                }
             }
         }
     }

@@ -43,7 +43,7 @@ class ClientLoop:
         before = [moment for moment in answers if moment <= since]
         within = [moment for moment in answers if since < moment <= until]
         after = [moment for moment in answers if moment > until]
-        marks = [*before[-1:], *within, *(after[:1] or [until])]
+        marks = [*(before[-1:] or [since]), *within, *(after[:1] or [until])]
         return max((later - earlier for earlier, later in zip(marks, marks[1:], strict=False)), default=math.inf)
 
     def answered_since(self, moment: float) -> bool:

@@ -39,6 +39,9 @@ class TwoHosts(Scenario):
             _time_the_script(pair, result)
             quick = stack.enter_context(QuickLoop(stage.cluster))
             kubectl = stack.enter_context(KubectlLoop(stage.cluster))
+            began = now()
+            for loop in (quick, kubectl):
+                wait_until(lambda: loop.answered_since(began), "clients are answered", within=10)
             return _Course(stage, pair, quick, kubectl, result).run()
 
 
