@@ -8,9 +8,7 @@ import Yams
 /// The cluster of one context gets another `server`, and its authority as data. All else stays, fields that nobody here
 /// knows too, but for relative paths, which become absolute: the file may move to another folder.
 package struct KubeconfigRedirect {
-    /// The context whose cluster is changed, safe to print like the two names below.
-    package let context: String
-    /// The cluster that is changed.
+    /// The cluster that is changed, safe to print like the user's name.
     package let cluster: String
     /// Who asks.
     package let user: String
@@ -61,7 +59,7 @@ package struct KubeconfigRedirect {
         chosenContext = name
         clusterEntry = try document.entry("cluster", of: "clusters", named: try context.required("cluster"))
         let userEntry = try document.entry("user", of: "users", named: try context.required("user"))
-        (self.context, cluster, user) = (context.shownName, clusterEntry.shownName, userEntry.shownName)
+        (cluster, user) = (clusterEntry.shownName, userEntry.shownName)
         server = try Kubeconfig.server(of: clusterEntry)
         let absolute = path.hasPrefix("/") ? path : "\(currentDirectory)/\(path)"
         folder = String(absolute[...(absolute.lastIndex(of: "/") ?? absolute.startIndex)])
@@ -93,9 +91,11 @@ package struct KubeconfigRedirect {
     ) throws(KubeconfigError) -> KubeconfigEntry {
         do throws(KubeconfigError) {
             return try document.currentContext()
-        } catch  where document.contextNames.count > 1 {
-            let names = document.contextNames.joined(separator: ", ")
-            throw KubeconfigError(file: path, reason: "\(error.reason); or choose a context with --context: \(names)")
+        } catch {
+            let names = document.contextNames
+            guard names.count > 1 else { throw error }
+            let choice = "or choose a context with --context: \(names.joined(separator: ", "))"
+            throw KubeconfigError(file: path, reason: "\(error.reason); \(choice)")
         }
     }
 
