@@ -32,7 +32,8 @@ let package = Package(
         .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
         .target(name: "SystemIO", dependencies: ["CLinux", "CSystemd"], swiftSettings: strict),
         .target(name: "Balancing", swiftSettings: strict),
-        .target(name: "DataPlane", dependencies: ["Balancing", "SystemIO"], swiftSettings: strict),
+        .target(name: "StateCodec", swiftSettings: strict),
+        .target(name: "DataPlane", dependencies: ["Balancing", "StateCodec", "SystemIO"], swiftSettings: strict),
         .target(name: "SecureHTTP", dependencies: ["SystemIO", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "ControlPlane", dependencies: ["SecureHTTP", "Balancing", "SystemIO", logging, yams],
@@ -42,8 +43,8 @@ let package = Package(
         .executableTarget(
             name: "fairlead",
             dependencies: [
-                "Admin", "Balancing", "ControlPlane", "DataPlane", "FairleadConfiguration", "SecureHTTP", "SystemIO",
-                argumentParser, logging,
+                "Admin", "Balancing", "ControlPlane", "DataPlane", "FairleadConfiguration", "SecureHTTP", "StateCodec",
+                "SystemIO", argumentParser, logging,
             ],
             swiftSettings: strict),
 
@@ -52,8 +53,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "SystemIOTests", dependencies: ["SystemIO", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "BalancingTests", dependencies: ["Balancing"], swiftSettings: strict),
+        .testTarget(name: "StateCodecTests", dependencies: ["StateCodec", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "DataPlaneTests", dependencies: ["DataPlane", "Balancing", "SystemIO", "TestSupport"],
+            name: "DataPlaneTests", dependencies: ["DataPlane", "Balancing", "StateCodec", "SystemIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "SecureHTTPTests", dependencies: ["SecureHTTP", "SystemIO", "TestSupport"], swiftSettings: strict),

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static int control(int epoll, int operation, int descriptor, uint32_t events, uint64_t data) {
@@ -43,6 +44,23 @@ ssize_t clinux_splice(int from, int to, size_t length, unsigned int flags) {
 
 int clinux_dup_cloexec(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }
 
+int clinux_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
+
+int clinux_add_seals(int descriptor, int seals) { return fcntl(descriptor, F_ADD_SEALS, seals); }
+
+int clinux_get_seals(int descriptor) { return fcntl(descriptor, F_GET_SEALS); }
+
+int clinux_get_close_on_exec(int descriptor) {
+    int flags = fcntl(descriptor, F_GETFD);
+    return flags < 0 ? -1 : (flags & FD_CLOEXEC) != 0;
+}
+
+int clinux_set_close_on_exec(int descriptor, int closes) {
+    return fcntl(descriptor, F_SETFD, closes ? FD_CLOEXEC : 0);
+}
+
+int clinux_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
 int clinux_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
 int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid) {
@@ -68,6 +86,8 @@ const int CLINUX_SOCK_STREAM = SOCK_STREAM;
 const int CLINUX_SOCK_CLOEXEC_NONBLOCK = SOCK_CLOEXEC | SOCK_NONBLOCK;
 const int CLINUX_O_CLOEXEC_NONBLOCK = O_CLOEXEC | O_NONBLOCK;
 const int CLINUX_SPLICE_FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+const unsigned int CLINUX_MFD_CLOEXEC_SEALABLE = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+const int CLINUX_ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 const int CLINUX_TCP_NODELAY = TCP_NODELAY;
 const int CLINUX_TCP_KEEPIDLE = TCP_KEEPIDLE;
 const int CLINUX_TCP_KEEPINTVL = TCP_KEEPINTVL;

@@ -15,8 +15,8 @@ import SystemIO
 //   halfClosed  the other side ended too and everything is flushed            free (both closed; reset when isBroken)
 //   halfClosed  an error, a dead backend, or no byte for halfCloseTimeout     free (both reset)
 //
-// A relaying or half-closed connection is plain values: two descriptors, flags, byte counts, at most one unflushed
-// remainder each way. `ConnectionRecord` is that, written out.
+// A connection is plain values: its descriptors, flags, byte counts, at most one unflushed remainder each way; while it is
+// dialing, a `Dial`. `ConnectionRecord` is that, written out.
 
 /// Which way bytes move. The raw value is the index of the side that they come from.
 enum Direction: Int {
@@ -69,6 +69,9 @@ struct Flow {
 
 /// Bytes that wait for a socket to become writable.
 struct Remainder {
+    /// The most bytes that may wait: what a buffer and a pipe can hold is far less.
+    static let limit = 1 << 30
+
     private var start: UnsafeMutableRawPointer?
     private var offset: Int32 = 0
     private var end: Int32 = 0
@@ -87,6 +90,15 @@ struct Remainder {
         start = copy
         offset = 0
         end = Int32(bytes.count)
+    }
+
+    /// Keeps these bytes behind those that wait already.
+    mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        guard !isEmpty else { return keep(bytes) }
+        let former = self
+        let all = Array(former.bytes) + bytes
+        discard()
+        all.withUnsafeBytes { keep($0) }
     }
 
     /// Drops `count` bytes from the front; the memory goes with the last of them.

@@ -27,13 +27,23 @@ package final class DataPlane: Sendable {
         }
     }
 
-    private struct State {
+    struct State {
         var frontends: [String: OpenFrontend] = [:]
         var nextIndex: FrontendIndex = 0
-        var statistics: [BackendID: BackendStatistics] = [:]
+        var backends: [BackendID: KnownBackend] = [:]
+        /// What another data plane has left and nobody has taken yet.
+        var inherited = Inheritance()
+        /// The look for which the workers stand still, if they do.
+        var freeze: Freeze?
     }
 
-    private struct OpenFrontend {
+    /// A backend that is in a pool or has connections.
+    struct KnownBackend {
+        var address: SocketAddress
+        let statistics: BackendStatistics
+    }
+
+    struct OpenFrontend {
         let index: FrontendIndex
         var options: FrontendOptions
         let shared: FrontendShared
@@ -43,11 +53,20 @@ package final class DataPlane: Sendable {
         /// Listening, but not yet given to the workers: clients wait in the kernel's queue until there is a pool. Nil from
         /// the first pool on.
         var waiting: [BoundAddress]? = []
+        /// Inherited, and not configured any more: who waits there is accepted with the first pool, then they are closed.
+        var leaving: [BoundAddress] = []
 
         /// Closes the sockets of which `matches` is true before any worker has had them.
         mutating func discardWaiting(where matches: (BoundAddress) -> Bool = { _ in true }) {
             for address in waiting ?? [] where matches(address) { address.descriptors.forEach(closeDescriptor) }
             waiting?.removeAll(where: matches)
+        }
+
+        /// Closes all sockets before any worker has had them.
+        mutating func discardAll() {
+            discardWaiting()
+            for address in leaving { address.descriptors.forEach(closeDescriptor) }
+            leaving = []
         }
     }
 
@@ -55,10 +74,10 @@ package final class DataPlane: Sendable {
     /// a table for all of them, and in some containers the limit is 2^30.
     package static let connectionLimit = 1 << 20
 
-    private let mailboxes: [Mailbox]
+    let mailboxes: [Mailbox]
     private let threads: [Thread]
     private let process: ProcessConnections
-    private let state = Locked(State())
+    let state = Locked(State())
 
     /// Starts the workers. They listen nowhere until `open`.
     ///
@@ -112,11 +131,15 @@ package final class DataPlane: Sendable {
     ///   - options: A frontend that is open, or a new one.
     ///   - leaving: Addresses that other frontends are about to give up; they may be in the way until then.
     package func bind(_ options: FrontendOptions, leaving: [SocketAddress] = []) throws(ListenError) -> BoundListeners {
-        let bound = state.withLock { $0.frontends[options.name]?.bound ?? [:] }
+        let (bound, inherited) = state.withLock { ($0.frontends[options.name]?.bound ?? [:], $0.inherited) }
         let current = Set(bound.keys)
         let wanted = Set(options.listen)
-        let former = current.subtracting(wanted).compactMap { bound[$0] } + leaving
-        let sockets = try Self.bindAll(options, wanted.subtracting(current), besides: former, workers: mailboxes.count)
+        let former = current.subtracting(wanted).compactMap { bound[$0] } + inherited.listeners.map(\.bound) + leaving
+        let missing = wanted.subtracting(current).filter { !inherited.has($0, for: options.name) }
+        let workers = mailboxes.count
+        var sockets = try Self.bindAll(options, missing, besides: former, workers: workers)
+        let taken = state.withLock { $0.inherited.takeListeners(of: options.name, wanted.subtracting(current)) }
+        sockets += taken.map { Listening.complete($0, copies: workers, options.connection.socketOptions) }
         return BoundListeners(options: options, sockets: sockets)
     }
 
@@ -126,6 +149,7 @@ package final class DataPlane: Sendable {
         let options = listeners.options
         state.withLock { state in
             var frontend = state.frontends[options.name] ?? announce(options, &state)
+            frontend.leaving += state.inherited.takeListeners(of: options.name)
             frontend.options = options
             post(.updateFrontend(frontend.index, options))
             take(listeners.take(), &frontend)
@@ -143,11 +167,14 @@ package final class DataPlane: Sendable {
     }
 
     /// Makes a new frontend known to the workers.
-    private func announce(_ options: FrontendOptions, _ state: inout State) -> OpenFrontend {
+    func announce(_ options: FrontendOptions, _ state: inout State) -> OpenFrontend {
         let frontend = OpenFrontend(
             index: state.nextIndex, options: options,
             shared: FrontendShared(name: options.name, workers: mailboxes.count))
         state.nextIndex += 1
+        if let counters = state.inherited.counters.removeValue(forKey: options.name) {
+            frontend.shared.rows.restore(counters, FrontendShared.counterNames)
+        }
         post(.openFrontend(frontend.index, options, frontend.shared))
         return frontend
     }
@@ -156,7 +183,7 @@ package final class DataPlane: Sendable {
     package func close(frontend name: String) {
         state.withLock { state in
             guard var frontend = state.frontends.removeValue(forKey: name) else { return }
-            frontend.discardWaiting()
+            frontend.discardAll()
             post(.closeFrontend(frontend.index))
             Self.prune(&state)
         }
@@ -191,7 +218,7 @@ package final class DataPlane: Sendable {
         }
     }
 
-    /// Sockets bound for one address, one a worker.
+    /// Sockets bound for one address, at least one a worker.
     struct BoundAddress {
         /// As the configuration has it.
         let configured: SocketAddress
@@ -202,8 +229,9 @@ package final class DataPlane: Sendable {
 
     private func start(_ sockets: [BoundAddress], _ index: FrontendIndex) {
         for address in sockets {
-            for (mailbox, descriptor) in zip(mailboxes, address.descriptors) {
-                mailbox.post(.listen(index, descriptor, address.configured))
+            // Inherited from more workers than there are, some get several: each socket has a queue of its own.
+            for (position, descriptor) in address.descriptors.enumerated() {
+                mailboxes[position % mailboxes.count].post(.listen(index, descriptor, address.configured))
             }
         }
     }
@@ -250,17 +278,19 @@ package final class DataPlane: Sendable {
             var endpoints: [BackendEndpoint] = []
             for member in snapshot.members {
                 guard let address = addresses[member.id] else { continue }
-                let statistics = state.statistics[member.id] ?? BackendStatistics(workers: mailboxes.count)
-                state.statistics[member.id] = statistics
+                let statistics = state.backends[member.id]?.statistics ?? BackendStatistics(workers: mailboxes.count)
+                state.backends[member.id] = KnownBackend(address: address, statistics: statistics)
                 endpoints.append(BackendEndpoint(id: member.id, address: address, statistics: statistics))
             }
             frontend.pool = endpoints.map(\.id)
-            let waiting = frontend.waiting ?? []
+            let (waiting, leaving) = (frontend.waiting ?? [], frontend.leaving)
             frontend.waiting = nil
+            frontend.leaving = []
             state.frontends[name] = frontend
             Self.prune(&state)
             post(.publish(frontend.index, PoolView(snapshot: snapshot, endpoints: endpoints)))
-            start(waiting, frontend.index)
+            start(waiting + leaving, frontend.index)
+            for address in leaving { post(.stopListening(frontend.index, address.configured)) }
         }
     }
 
@@ -270,10 +300,12 @@ package final class DataPlane: Sendable {
     }
 
     /// Forgets the counters of backends that are in no pool and have no connection.
-    private static func prune(_ state: inout State) {
+    static func prune(_ state: inout State) {
+        // Those whose connections are still to come have none yet.
+        guard !state.inherited.isAwaited else { return }
         let listed = Set(state.frontends.values.flatMap(\.pool))
-        state.statistics = state.statistics.filter { id, statistics in
-            listed.contains(id) || statistics.active.load(ordering: .relaxed) > 0
+        state.backends = state.backends.filter { id, backend in
+            listed.contains(id) || backend.statistics.active.load(ordering: .relaxed) > 0
         }
     }
 
@@ -286,7 +318,7 @@ package final class DataPlane: Sendable {
 
     /// A backend's counters now; nil when it is in no pool and has no connection.
     package func counters(ofBackend id: BackendID) -> BackendCounters? {
-        state.withLock { $0.statistics[id].map(BackendCounters.init) }
+        state.withLock { $0.backends[id].map { BackendCounters($0.statistics) } }
     }
 
     /// How many connections are open in all, also those of frontends that are closed.
@@ -312,35 +344,19 @@ package final class DataPlane: Sendable {
     package func stop() {
         discardWaiting()
         post(.stop)
+        state.withLock { $0.freeze }?.decide(.resume)
         for thread in threads { thread.join() }
     }
 
     private func discardWaiting() {
         state.withLock { state in
-            for name in state.frontends.keys { state.frontends[name]?.discardWaiting() }
+            for name in state.frontends.keys { state.frontends[name]?.discardAll() }
+            state.inherited.discardListeners()
         }
     }
 
-    /// Takes all established connections out of the workers. The descriptors in the records are the caller's to close.
-    package func handOver() async -> [ConnectionRecord] {
-        var records: [ConnectionRecord] = []
-        for mailbox in mailboxes {
-            records += await withCheckedContinuation { continuation in
-                mailbox.post(.handOver { continuation.resume(returning: $0) })
-            }
-        }
-        return records
-    }
-
-    /// Goes on with connections that were handed over, on the workers in turn. Their backends must be in a published pool.
-    package func adopt(_ records: [ConnectionRecord]) {
-        for (position, mailbox) in mailboxes.enumerated() {
-            let share = records.enumerated().filter { $0.offset % mailboxes.count == position }.map(\.element)
-            if !share.isEmpty { mailbox.post(.adopt(share)) }
-        }
-    }
-
-    private func post(_ command: WorkerCommand) {
+    /// Sends a command to every worker.
+    func post(_ command: WorkerCommand) {
         for mailbox in mailboxes { mailbox.post(command) }
     }
 }

@@ -87,6 +87,18 @@ final class Dial {
         flight = .allocate(byteCount: Self.flightLimit, alignment: 16)
     }
 
+    /// Takes up the client's bytes as another data plane has read them, at most `flightLimit`.
+    ///
+    /// - Parameter isOpaque: Whether they must not be sent twice, whatever they look like.
+    func restoreFlight(_ bytes: [UInt8], isOpaque: Bool) {
+        if !bytes.isEmpty {
+            prepareFlight()
+            flight.copyBytes(from: bytes)
+            flightBytes = bytes.count
+        }
+        hello = isOpaque ? .opaque : ClientHello(scanning: sentFlight)
+    }
+
     /// Makes the object ready for the next client.
     ///
     /// - Parameter keepsFlight: Whether the memory of the flight stays: a burst of clients should not hold it for ever.

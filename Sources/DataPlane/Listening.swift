@@ -34,6 +34,26 @@ enum Listening {
         return DataPlane.BoundAddress(configured: address, bound: bound, descriptors: descriptors)
     }
 
+    /// Adds sockets to those that were inherited for an address, until there is one for each worker. Where no more can be
+    /// bound, because the first was without SO_REUSEPORT, workers share one: each has a duplicate.
+    static func complete(
+        _ inherited: DataPlane.BoundAddress, copies: Int, _ options: [SocketOption]
+    ) -> DataPlane.BoundAddress {
+        var descriptors = inherited.descriptors
+        while descriptors.count < copies {
+            do throws(Errno) {
+                let listener = try socket(inherited.bound, options: [.reuseAddress, .reusePort] + options)
+                try Socket.listen(listener.rawValue, backlog: backlog)
+                descriptors.append(listener.take())
+            } catch {
+                guard let copy = try? duplicateDescriptor(descriptors[0]) else { break }
+                descriptors.append(copy.take())
+            }
+        }
+        return DataPlane.BoundAddress(
+            configured: inherited.configured, bound: inherited.bound, descriptors: descriptors)
+    }
+
     /// Finds out the exact address, and that nobody else listens there: SO_REUSEPORT would let a second daemon of the
     /// same user in, a socket without it is refused.
     private static func reserve(_ address: SocketAddress, isShared: Bool) throws(Errno) -> SocketAddress {

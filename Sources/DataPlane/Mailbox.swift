@@ -21,10 +21,10 @@ enum WorkerCommand: Sendable {
     case stopAccepting
     /// Runs a closure on the worker: it turns.
     case call(@Sendable () -> Void)
-    /// Writes out all established connections and forgets them, without closing a descriptor.
-    case handOver(@Sendable ([ConnectionRecord]) -> Void)
-    /// Takes up connections that were written out.
-    case adopt([ConnectionRecord])
+    /// Writes out all connections and listeners, and stands still if the look is a lasting one.
+    case freeze(Freeze)
+    /// Takes up connections that were written out. Their backends may be in no pool; they are counted already.
+    case adopt([ConnectionRecord], [BackendID: BackendEndpoint], writtenAt: UInt64)
     /// Resets all connections and ends the thread.
     case stop
 }

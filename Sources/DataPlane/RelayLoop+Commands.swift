@@ -5,6 +5,8 @@ import SystemIO
 extension RelayLoop {
     /// Carries out what another thread has asked for.
     mutating func perform(_ command: WorkerCommand) {
+        // What it had is given away or ended.
+        guard !isStopping else { return }
         switch command {
         case .openFrontend(let index, let options, let shared): openFrontend(index, options, shared)
         case .listen(let index, let descriptor, let address): listen(index, descriptor, address)
@@ -16,8 +18,9 @@ extension RelayLoop {
         case .resetBackend(let id, let nanoseconds): resetBackend(id, over: nanoseconds)
         case .stopAccepting: closeListeners { _ in true }
         case .call(let body): body()
-        case .handOver(let reply): reply(handOver())
-        case .adopt(let records): for record in records { adopt(record) }
+        case .freeze(let freeze): stand(for: freeze)
+        case .adopt(let records, let endpoints, let writtenAt):
+            for record in records { adopt(record, endpoints, pause: now - min(now, writtenAt)) }
         case .stop: stop()
         }
     }
@@ -172,109 +175,6 @@ extension RelayLoop {
                 timers.arm(slot, deadline: now + UInt64.random(in: 0...nanoseconds, using: &generator))
             }
         }
-    }
-
-    // MARK: Outliving the process
-
-    /// Writes out all established connections and forgets them; their descriptors stay open and are the caller's. Those
-    /// that have no backend yet are reset: their clients try again.
-    private mutating func handOver() -> [ConnectionRecord] {
-        var records: [ConnectionRecord] = []
-        for slot in 0..<table.usedSlots {
-            switch table[slot].pointee.state {
-            case .free: break
-            case .dialing: end(slot, .reset)
-            case .relaying, .halfClosed: if let record = takeRecord(slot) { records.append(record) }
-            }
-        }
-        return records
-    }
-
-    private mutating func takeRecord(_ slot: Int) -> ConnectionRecord? {
-        let connection = table[slot]
-        guard let backend = backends[Int(connection.pointee.backend)],
-            let frontend = frontends[Int(connection.pointee.frontend)]
-        else { return nil }
-        for side in 0..<2 {
-            // A duplicate lives on in the other process, so closing would not unregister it.
-            try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)
-        }
-        let record = ConnectionRecord(
-            frontend: frontend.pointee.shared.name, backend: backend.pointee.endpoint.address,
-            backendID: backend.pointee.endpoint.id,
-            client: takeHalf(connection, 0), server: takeHalf(connection, 1),
-            sourceHash: connection.pointee.sourceHash, traffic: connection.pointee.traffic.rawValue,
-            acceptedAt: connection.pointee.acceptedAt, lastActivity: connection.pointee.lastActivity)
-        end(slot, .orderly)
-        return record
-    }
-
-    /// Takes the descriptor out of the slot, and the bytes that are on their way.
-    private mutating func takeHalf(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> ConnectionRecord.Half
-    {
-        let flow = connection.pointee.flows[side]
-        var unsent = Array(flow.remainder.bytes)
-        var left = Int(flow.pipeBytes)
-        while left > 0, case .moved(let count) = pipes.read(flow.pipe, into: buffer), count > 0 {
-            unsent += buffer[..<count]
-            left -= count
-        }
-        connection.pointee.flows[side].pipeBytes = Int32(left)
-        let descriptor = connection.pointee.sides[side].descriptor
-        connection.pointee.sides[side].descriptor = -1
-        return ConnectionRecord.Half(
-            descriptor: descriptor, hasEnded: connection.pointee.sides[side].hasEnded,
-            endForwarded: flow.endForwarded, bytes: flow.bytes, unsent: unsent)
-    }
-
-    /// Goes on with a connection that was written out. One whose frontend is not here any more is reset.
-    private mutating func adopt(_ record: ConnectionRecord) {
-        guard
-            let index = frontends.indices.first(where: { isOpen($0, name: record.frontend) }),
-            let frontend = frontends[index],
-            let backendIndex = backendIndices[record.backendID.rawValue], let backend = backends[Int(backendIndex)],
-            let slot = table.take()
-        else {
-            reset(record.client.descriptor)
-            reset(record.server.descriptor)
-            return
-        }
-        let connection = table[slot]
-        connection.pointee.state = record.client.endForwarded || record.server.endForwarded ? .halfClosed : .relaying
-        connection.pointee.traffic = ClientHello.Traffic(rawValue: record.traffic) ?? .unknown
-        connection.pointee.frontend = Int32(index)
-        connection.pointee.backend = backendIndex
-        connection.pointee.backendRole = EventToken.firstAttempt
-        connection.pointee.sourceHash = record.sourceHash
-        connection.pointee.acceptedAt = record.acceptedAt
-        connection.pointee.lastActivity = record.lastActivity
-        for (side, half) in [record.client, record.server].enumerated() {
-            connection.pointee.sides[side] = Side(
-                descriptor: half.descriptor, isReadable: !half.hasEnded, hasEnded: half.hasEnded)
-            connection.pointee.flows[side].bytes = half.bytes
-            connection.pointee.flows[side].endForwarded = half.endForwarded
-            half.unsent.withUnsafeBytes { connection.pointee.flows[side].remainder.keep($0) }
-        }
-        frontend.pointee.shared.active.add(1, ordering: .relaxed)
-        limits.process.open.add(1, ordering: .relaxed)
-        if frontend.pointee.options.maxConnectionsPerSource != nil {
-            connection.pointee.isSourceCounted = true
-            frontend.pointee.shared.sources.withLock { $0[record.sourceHash, default: 0] += 1 }
-        }
-        frontend.pointee.connectionCount += 1
-        backend.pointee.connectionCount += 1
-        backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
-        guard register(record.client.descriptor, slot, role: EventToken.client),
-            register(record.server.descriptor, slot, role: EventToken.firstAttempt)
-        else { return end(slot, .reset) }
-        armTimer(slot)
-        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
-    }
-
-    /// Whether the frontend of a number has this name and takes connections.
-    private func isOpen(_ index: Int, name: String) -> Bool {
-        guard let frontend = frontends[index] else { return false }
-        return !frontend.pointee.isClosed && frontend.pointee.shared.name == name
     }
 
     private mutating func stop() {

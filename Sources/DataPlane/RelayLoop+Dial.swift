@@ -31,6 +31,15 @@ extension RelayLoop {
     mutating func startDialing(_ slot: Int) {
         let connection = table[slot]
         guard let frontend = frontends[Int(connection.pointee.frontend)] else { return end(slot, .reset) }
+        let dial = takeDial(slot)
+        dial.giveUpAt = now + frontend.pointee.connectTimeout
+        dial.answerBy = now + frontend.pointee.firstByteTimeout
+        dialNext(slot)
+        settle(slot)
+    }
+
+    /// Gives a connection a dial that is not in use.
+    mutating func takeDial(_ slot: Int) -> Dial {
         let position: Int32
         if let vacant = vacantDials.popLast() {
             position = vacant
@@ -38,12 +47,8 @@ extension RelayLoop {
             dials.append(Dial())
             position = Int32(dials.count - 1)
         }
-        connection.pointee.dial = position
-        let dial = dials[Int(position)]
-        dial.giveUpAt = now + frontend.pointee.connectTimeout
-        dial.answerBy = now + frontend.pointee.firstByteTimeout
-        dialNext(slot)
-        settle(slot)
+        table[slot].pointee.dial = position
+        return dials[Int(position)]
     }
 
     /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once. Where a rate is set and

@@ -68,6 +68,9 @@ final class CounterRows: Sendable {
         return (0..<workers).reduce(0) { $0 &+ cells[stride * $1 + index].load(ordering: .relaxed) }
     }
 
+    /// Sets the sum of a counter, before any worker counts.
+    func restore(_ index: Int, to value: UInt64) { row(0).add(index, value) }
+
     /// One worker's counters. Valid while the `CounterRows` lives.
     struct Row {
         fileprivate let cells: UnsafeMutablePointer<Atomic<UInt64>>
@@ -78,6 +81,30 @@ final class CounterRows: Sendable {
             let cell = cells + index
             cell.pointee.store(cell.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
         }
+    }
+}
+
+extension CounterRows {
+    /// The names of counters by their indices; the last of `cases` is the first of the buckets, one for each bound and one
+    /// for what is above them all.
+    static func names(_ cases: [(index: Int, name: String)], buckets bounds: [UInt64]) -> [Int: String] {
+        var names = Dictionary(uniqueKeysWithValues: cases.map { ($0.index, $0.name) })
+        guard let first = cases.last else { return [:] }
+        for (position, bound) in bounds.enumerated() { names[first.index + position] = "\(first.name)/\(bound)" }
+        names[first.index + bounds.count] = "\(first.name)/above"
+        return names
+    }
+
+    /// All counters by name, without those at zero.
+    func record(_ names: [Int: String]) -> [String: UInt64] {
+        var record: [String: UInt64] = [:]
+        for (index, name) in names where sum(index) > 0 { record[name] = sum(index) }
+        return record
+    }
+
+    /// Takes up what a record says, before any worker counts. Names that nobody knows any more are dropped.
+    func restore(_ record: [String: UInt64], _ names: [Int: String]) {
+        for (index, name) in names { if let value = record[name] { restore(index, to: value) } }
     }
 }
 
@@ -99,6 +126,10 @@ final class BackendStatistics: Sendable {
         rows = CounterRows(
             counters: BackendCounter.connectBuckets.rawValue + Self.connectBounds.count + 1, workers: workers)
     }
+
+    /// What each counter is called in a record, by its index. Buckets go by their bounds.
+    static let counterNames: [Int: String] = CounterRows.names(
+        BackendCounter.allCases.map { ($0.rawValue, "\($0)") }, buckets: connectBounds)
 
     /// The index of the bucket that a duration falls into.
     static func connectBucket(nanoseconds: UInt64) -> Int {
@@ -142,6 +173,10 @@ final class FrontendShared: Sendable {
         rows = CounterRows(
             counters: FrontendCounter.queueBuckets.rawValue + Self.queueBounds.count + 1, workers: workers)
     }
+
+    /// What each counter is called in a record, by its index. Buckets go by their bounds.
+    static let counterNames: [Int: String] = CounterRows.names(
+        FrontendCounter.allCases.map { ($0.rawValue, "\($0)") }, buckets: queueBounds)
 
     /// Upper bounds, in nanoseconds, of the buckets of the time in the queue; one more bucket takes what is above them all.
     static let queueBounds: [UInt64] = [

@@ -77,6 +77,12 @@ struct TimerWheel: ~Copyable {
         }
     }
 
+    /// The deadline of the slot's timer; nil when it is not armed.
+    func deadline(of slot: Int) -> UInt64? {
+        guard slot < initializedSlots, links[slot].bucket >= 0 else { return nil }
+        return links[slot].deadline
+    }
+
     /// How long epoll_wait may sleep: -1 when no timer is armed.
     func timeoutMilliseconds(now: UInt64) -> Int32 {
         guard armedCount > 0 else { return -1 }

@@ -28,11 +28,14 @@ package struct OwnedDescriptor: ~Copyable, Sendable {
     }
 
     /// A second descriptor for the same open file (F_DUPFD_CLOEXEC).
-    package borrowing func duplicate() throws(Errno) -> OwnedDescriptor {
-        let copy = clinux_dup_cloexec(rawValue)
-        guard copy >= 0 else { throw .current }
-        return OwnedDescriptor(owning: copy)
-    }
+    package borrowing func duplicate() throws(Errno) -> OwnedDescriptor { try duplicateDescriptor(rawValue) }
+}
+
+/// A second descriptor for the same open file as one that somebody else owns (F_DUPFD_CLOEXEC).
+package func duplicateDescriptor(_ descriptor: BorrowedDescriptor) throws(Errno) -> OwnedDescriptor {
+    let copy = clinux_dup_cloexec(descriptor)
+    guard copy >= 0 else { throw .current }
+    return OwnedDescriptor(owning: copy)
 }
 
 /// close(2), once. EBADF is a bug in this program and traps, because the number may already belong to another connection.

@@ -43,6 +43,15 @@ int clinux_pipe2(int descriptors[2], int flags);
 int clinux_set_pipe_size(int descriptor, int bytes);
 ssize_t clinux_splice(int from, int to, size_t length, unsigned int flags);
 int clinux_dup_cloexec(int descriptor);
+/// Memory with a descriptor (memfd_create(2)), and the seals that forbid changing it.
+int clinux_memfd_create(const char *name, unsigned int flags);
+int clinux_add_seals(int descriptor, int seals);
+int clinux_get_seals(int descriptor);
+/// Whether the descriptor is closed by execve(2). -1: it is not open.
+int clinux_get_close_on_exec(int descriptor);
+int clinux_set_close_on_exec(int descriptor, int closes);
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)).
+int clinux_pidfd_open(pid_t process);
 /// Binds the calling thread's name, at most 15 bytes (pthread_setname_np).
 int clinux_set_thread_name(const char *name);
 /// The peer's user and group over a unix socket (SO_PEERCRED).
@@ -56,6 +65,8 @@ extern const int CLINUX_SOCK_STREAM;
 extern const int CLINUX_SOCK_CLOEXEC_NONBLOCK;
 extern const int CLINUX_O_CLOEXEC_NONBLOCK;
 extern const int CLINUX_SPLICE_FLAGS;
+extern const unsigned int CLINUX_MFD_CLOEXEC_SEALABLE;
+extern const int CLINUX_ALL_SEALS;
 extern const int CLINUX_TCP_NODELAY;
 extern const int CLINUX_TCP_KEEPIDLE;
 extern const int CLINUX_TCP_KEEPINTVL;

@@ -13,17 +13,20 @@ final class Relay: Sendable {
     let address: SocketAddress
 
     /// Opens the frontend, with options that `change` has changed, and publishes the backends, all up; or, with
-    /// `isPublished` false, leaves that to the test.
+    /// `isPublished` false, leaves that to the test. With `record` it goes on with what another relay has left.
     init(
         workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
-        backends: [Backend] = [], isPublished: Bool = true, _ change: (inout FrontendOptions) -> Void = { _ in }
+        backends: [Backend] = [], isPublished: Bool = true, inheriting record: PlaneRecord? = nil,
+        _ change: (inout FrontendOptions) -> Void = { _ in }
     ) throws {
         plane = try DataPlane(workers: workers, maxConnections: maxConnections, events: events)
         var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
         change(&options)
+        if let record { plane.inherit(record) }
         try plane.open(options)
         address = try #require(plane.addresses(ofFrontend: Self.frontend).first)
         if isPublished { publish(backends) }
+        if let record { plane.adopt(record) }
     }
 
     /// Publishes backends that are all up.
