@@ -21,6 +21,9 @@ extension RelayLoop {
         case .freeze(let freeze): stand(for: freeze)
         case .adopt(let records, let endpoints, let writtenAt):
             for record in records { adopt(record, endpoints, pause: now - min(now, writtenAt)) }
+        case .cover(let cover): self.cover = cover
+        case .renewCover(let answer): answer(renewCover())
+        case .forgetCover: forgetCover()
         case .stop: stop()
         }
     }

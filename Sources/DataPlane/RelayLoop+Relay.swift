@@ -132,6 +132,15 @@ extension RelayLoop {
 
     /// Moves what can be moved in one direction. False when the connection has ended.
     mutating func pump(_ slot: Int, _ direction: Direction) -> Bool {
+        guard let coverTable else { return move(slot, direction) }
+        let former = takeInHand(slot, coverTable)
+        let isOpen = move(slot, direction)
+        release(slot, coverTable, former: former, isOpen: isOpen)
+        return isOpen
+    }
+
+    @inline(__always)
+    private mutating func move(_ slot: Int, _ direction: Direction) -> Bool {
         let connection = table[slot]
         let (from, to) = (direction.rawValue, direction.reversed.rawValue)
         var budget = limits.turnBytes
@@ -426,6 +435,7 @@ extension RelayLoop {
         let wasEstablished = connection.pointee.state != .dialing
         discardDial(slot)
         timers.disarm(slot)
+        uncover(slot, ending)
         for side in 0..<2 {
             releasePipe(connection, side)
             connection.pointee.flows[side].remainder.discard()

@@ -12,10 +12,14 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from .checks import CHECKS, REPOSITORY
+from . import checks, store
+from .checks import REPOSITORY
 from .container import Container
 from .failure import Failure
 from .unit import BACKEND, BACKEND_PORTS, BACKEND_UNIT, Service, configuration
+
+# One file a topic. Each check begins with what the one before has left.
+CHECKS = [*checks.CHECKS[:-1], *store.CHECKS, checks.stops]
 
 
 def main() -> int:
