@@ -52,6 +52,10 @@ package struct AdminRouter: Sendable {
         case .reload:
             if let refusal = refusal(of: request, over: transport) { return refusal }
             return await reload()
+        case .upgrade:
+            if let refusal = refusal(of: request, over: transport) { return refusal }
+            // Whoever asks for one that comes about has no answer: this process is another program then.
+            return .text(422, await source.upgrade().reasons.map { "\($0)\n" }.joined())
         default:
             if isRead { return await read(resource, request) }
             return transport == .tcp ? readOnly() : notAllowed(request.method, allow: "GET, HEAD")
@@ -77,7 +81,7 @@ package struct AdminRouter: Sendable {
         case .dashboard: return Dashboard.page
         case .dashboardScript: return Dashboard.script
         case .dashboardStyle: return Dashboard.style
-        case .write, .reload: return notAllowed("GET", allow: "POST")
+        case .write, .reload, .upgrade: return notAllowed("GET", allow: "POST")
         }
     }
 
@@ -196,6 +200,7 @@ package struct AdminRouter: Sendable {
         GET /v1/events  the last transitions as JSON; with "Accept: text/event-stream", each as it happens
         POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only)
         POST /v1/reload (reads the configuration file again; unix socket only)
+        POST /v1/upgrade (goes on as the binary installed now; answers only when it refuses; unix socket only)
 
         """
     }
@@ -204,7 +209,7 @@ package struct AdminRouter: Sendable {
 /// What a path names.
 private enum Resource {
     case livez, readyz, metrics, status, events, dashboard, dashboardScript, dashboardStyle
-    case reload
+    case reload, upgrade
     case write(Write)
 
     init?(path: String) {
@@ -215,6 +220,7 @@ private enum Resource {
         case "/v1/status": self = .status
         case "/v1/events": self = .events
         case "/v1/reload": self = .reload
+        case "/v1/upgrade": self = .upgrade
         case "/": self = .dashboard
         case "/dashboard.js": self = .dashboardScript
         case "/dashboard.css": self = .dashboardStyle

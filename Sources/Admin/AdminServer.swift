@@ -48,6 +48,15 @@ package final class AdminServer: Sendable {
 
     private let tcp: HTTPServer?
     private let unix: HTTPServer?
+    private let configuredTCP: SocketAddress?
+
+    /// Its listening sockets by their configured addresses, for a process that takes this one's place.
+    package var listeningDescriptors: [(configured: SocketAddress, bound: SocketAddress, BorrowedDescriptor)] {
+        var sockets: [(configured: SocketAddress, bound: SocketAddress, BorrowedDescriptor)] = []
+        if let tcp, let configuredTCP { sockets.append((configuredTCP, tcp.address, tcp.listeningDescriptor)) }
+        if let unix, let unixPath { sockets.append((.unix(unixPath), .unix(unixPath), unix.listeningDescriptor)) }
+        return sockets
+    }
 
     /// Listens and serves.
     ///
@@ -56,16 +65,24 @@ package final class AdminServer: Sendable {
     ///   - unixPath: Path of the socket; nil for none. A socket that a dead process has left is replaced.
     ///   - source: Where answers come from.
     ///   - logger: Takes one line at the start.
+    ///   - inherited: Sockets of these addresses that listen already, by the address; they are the server's from here on.
     /// - Throws: `AdminServerError` when an address or the path cannot be used; then nothing is left listening.
     package init(
-        tcp tcpAddress: SocketAddress?, unixPath: String?, source: any AdminSource, logger: Logger
+        tcp tcpAddress: SocketAddress?, unixPath: String?, source: any AdminSource, logger: Logger,
+        inherited: [SocketAddress: BorrowedDescriptor] = [:]
     ) throws(AdminServerError) {
         let router = AdminRouter(source: source, unixPath: unixPath)
         self.unixPath = unixPath
-        unix = try unixPath.map { path throws(AdminServerError) in try Self.serveUnix(path, router) }
+        configuredTCP = tcpAddress
+        unix = try unixPath.map { path throws(AdminServerError) in
+            guard let socket = inherited[.unix(path)] else { return try Self.serveUnix(path, router) }
+            return try Self.serve(socket, of: .unix(path)) { await router.respond(to: $0, over: .unix) }
+        }
         do throws(AdminServerError) {
             tcp = try tcpAddress.map { address throws(AdminServerError) in
-                try Self.serve(address) { await router.respond(to: $0, over: .tcp) }
+                let handler: HTTPServer.Handler = { await router.respond(to: $0, over: .tcp) }
+                guard let socket = inherited[address] else { return try Self.serve(address, handler: handler) }
+                return try Self.serve(socket, of: address, handler: handler)
             }
         } catch {
             unix?.stop()
@@ -110,6 +127,17 @@ package final class AdminServer: Sendable {
             throw .listen(.unix(path), error)
         }
         return server
+    }
+
+    private static func serve(
+        _ socket: BorrowedDescriptor, of address: SocketAddress, handler: @escaping HTTPServer.Handler
+    ) throws(AdminServerError) -> HTTPServer {
+        do throws(Errno) {
+            return try HTTPServer(
+                socket: OwnedDescriptor(owning: socket), of: address, limits: limits, handler: handler)
+        } catch {
+            throw .listen(address, error)
+        }
     }
 
     private static func serve(

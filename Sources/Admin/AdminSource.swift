@@ -15,6 +15,19 @@ package protocol AdminSource: Sendable {
     func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError)
     /// Reads the configuration file again and applies it. Returns when that is done, with a sentence that says so.
     func reload() async throws(ReloadRefusal) -> String
+    /// Puts the binary that is installed now in this process's place, with every connection. Returns only when that did not
+    /// come about; then nothing has changed.
+    func upgrade() async -> UpgradeRefusal
+}
+
+/// Why a process was not replaced by the binary that is installed.
+package struct UpgradeRefusal: Error, Equatable, Sendable {
+    /// A line each; never empty.
+    package let reasons: [String]
+
+    package init(reasons: [String]) {
+        self.reasons = reasons
+    }
 }
 
 /// Why a reload has changed nothing.

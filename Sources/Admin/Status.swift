@@ -8,7 +8,7 @@ package struct Status: Codable, Equatable, Sendable {
     package var version: String
     /// Process number.
     package var pid: Int
-    /// When the process started.
+    /// When the service started; replacing its binary in place is no start.
     package var startTime: Timestamp
     /// Whether every frontend has a usable backend; what `/readyz` answers.
     package var ready: Bool
@@ -20,11 +20,14 @@ package struct Status: Codable, Equatable, Sendable {
     package var etcd: EtcdStatus?
     /// The leases of controller-manager and scheduler; null when they are not watched.
     package var leases: [LeaseStatus]?
+    /// The last replacement of the binary in place; null when there was none since the service began.
+    package var upgrade: UpgradeStatus?
 
     /// All fields at once.
     package init(
         version: String, pid: Int, startTime: Timestamp, ready: Bool, configuration: ConfigurationStatus,
-        frontends: [FrontendStatus], etcd: EtcdStatus? = nil, leases: [LeaseStatus]? = nil
+        frontends: [FrontendStatus], etcd: EtcdStatus? = nil, leases: [LeaseStatus]? = nil,
+        upgrade: UpgradeStatus? = nil
     ) {
         self.version = version
         self.pid = pid
@@ -34,6 +37,7 @@ package struct Status: Codable, Equatable, Sendable {
         self.frontends = frontends
         self.etcd = etcd
         self.leases = leases
+        self.upgrade = upgrade
     }
 
     /// Writes every key, null where there is no value.
@@ -49,6 +53,7 @@ package struct Status: Codable, Equatable, Sendable {
         try container.encode(frontends, forKey: .frontends)
         try container.encode(etcd, forKey: .etcd)
         try container.encode(leases, forKey: .leases)
+        try container.encode(upgrade, forKey: .upgrade)
     }
 
     /// Reads the JSON of `/v1/status`. Unknown keys are ignored, so that a newer daemon can be asked.
@@ -66,6 +71,29 @@ package struct Status: Codable, Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         return try Array(encoder.encode(self)) + [0x0a]
+    }
+}
+
+/// The last time that the binary of the running service was replaced in place.
+package struct UpgradeStatus: Codable, Equatable, Sendable {
+    /// How often that was since the service began.
+    package var count: Int
+    /// When it was over.
+    package var at: Timestamp
+    /// The version before.
+    package var formerVersion: String
+    /// How many connections went on.
+    package var connections: Int
+    /// For how long no byte of them moved.
+    package var pauseSeconds: Double
+
+    /// All fields at once.
+    package init(count: Int, at: Timestamp, formerVersion: String, connections: Int, pauseSeconds: Double) {
+        self.count = count
+        self.at = at
+        self.formerVersion = formerVersion
+        self.connections = connections
+        self.pauseSeconds = pauseSeconds
     }
 }
 

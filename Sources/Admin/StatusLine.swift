@@ -5,11 +5,15 @@ package enum StatusLine {
     /// - Parameters:
     ///   - status: What is known.
     ///   - reloadFaults: Why the last reload was refused, a line each; empty after one that was not.
-    package static func render(_ status: Status, reloadFaults: [String] = []) -> String {
+    ///   - upgradeFaults: The same of the last upgrade.
+    package static func render(
+        _ status: Status, reloadFaults: [String] = [], upgradeFaults: [String] = []
+    ) -> String {
         var parts: [String] = []
-        if let first = reloadFaults.first {
-            let others = reloadFaults.count > 1 ? " (and \(reloadFaults.count - 1) more)" : ""
-            parts.append("reload failed: \(printable(first))\(others)")
+        for (what, faults) in [("reload", reloadFaults), ("upgrade", upgradeFaults)] {
+            guard let first = faults.first else { continue }
+            let others = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
+            parts.append("\(what) failed: \(printable(first))\(others)")
         }
         let blocked = status.frontends.filter { !$0.ready }.map(\.name)
         if !blocked.isEmpty { parts.append("no usable backend for \(blocked.joined(separator: ", "))") }

@@ -1,6 +1,6 @@
 extension BackendHealth {
     /// Why a backend whose probes fail stays in use.
-    enum Hold: Hashable, Sendable {
+    enum Hold: Hashable, Sendable, Codable {
         /// No other is usable.
         case last
         /// Most are silent. Some other answers since that time, if any does.
@@ -20,7 +20,7 @@ extension BackendHealth {
     }
 
     /// Outcomes of one kind in a row.
-    struct Runs: Hashable, Sendable {
+    struct Runs: Hashable, Sendable, Codable {
         /// The server answered, with whatever shows that it serves.
         var alive = 0
         /// It was ready, and fast.

@@ -74,35 +74,35 @@ package struct BackendHealth: Sendable {
     /// The policy; a new one counts from the next outcome on.
     package var policy: HealthPolicy
     /// What the probes say.
-    private var probed = BackendState.unknown
+    var probed = BackendState.unknown
     /// Why they say so, in words.
-    private var probedReason = "not probed yet"
+    var probedReason = "not probed yet"
     /// What is wrong with the etcd member beside it, in words; nil when nothing is, or nothing is known.
-    private var memberFault: String?
+    var memberFault: String?
     /// Since when the backend is in that state.
-    package private(set) var since: Instant
+    package internal(set) var since: Instant
     /// How often the state has changed.
-    package private(set) var transitions: UInt64 = 0
+    package internal(set) var transitions: UInt64 = 0
 
     /// Whether the backend was there when the daemon started, so that there is nobody to protect it from by a slow start.
-    private let isPresentAtStart: Bool
-    private var ramp: SlowStart?
-    private var hold: Hold?
+    let isPresentAtStart: Bool
+    var ramp: SlowStart?
+    var hold: Hold?
     /// When it was usable last, if it is not now.
-    private var lastUsable: Instant?
+    var lastUsable: Instant?
     /// When it ceased to be usable because it was red or silent, if it has been nothing else since.
-    private var lapsedLikeEtcd: Instant?
+    var lapsedLikeEtcd: Instant?
     /// Whether its last outcome was what apiservers show while their etcd cannot write: red, or silence.
-    package private(set) var isFailingLikeEtcd = false
+    package internal(set) var isFailingLikeEtcd = false
     /// Whether it was held for etcd's sake for as long as it may be, and has not been well since.
-    private var hasUsedItsHold = false
+    var hasUsedItsHold = false
     /// Outcomes of one kind in a row.
-    private var runs = Runs()
-    private var hasDoubt = false
+    var runs = Runs()
+    var hasDoubt = false
     /// It is down, and its connections were reset when that was found.
-    private var hasReset = false
+    var hasReset = false
     /// The reason without its count, which would make it another reason at every probe.
-    private var cause = ""
+    var cause = ""
 
     /// A backend that was never probed.
     ///

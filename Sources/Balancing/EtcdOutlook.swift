@@ -1,8 +1,8 @@
 /// What judging backends needs to know of the etcd behind them. The etcd prober makes one whenever its knowledge changes;
 /// where etcd is not watched there is none.
-package struct EtcdOutlook: Hashable, Sendable {
+package struct EtcdOutlook: Hashable, Sendable, Codable {
     /// Whether the cluster can write.
-    package enum Leadership: Hashable, Sendable {
+    package enum Leadership: Hashable, Sendable, Codable {
         /// Nothing has been heard yet, or too little to say.
         case unknown
         /// A majority follows one leader, since `changedAt`; nil: since before it was first looked at.
@@ -12,7 +12,7 @@ package struct EtcdOutlook: Hashable, Sendable {
     }
 
     /// How one member is.
-    package enum MemberCondition: Hashable, Sendable {
+    package enum MemberCondition: Hashable, Sendable, Codable {
         /// Not asked yet, or nobody knows such a member.
         case unknown
         case healthy
@@ -21,7 +21,7 @@ package struct EtcdOutlook: Hashable, Sendable {
     }
 
     /// One member as a backend can be matched to it.
-    package struct Member: Hashable, Sendable {
+    package struct Member: Hashable, Sendable, Codable {
         /// Its name in the configuration, or as the cluster tells it.
         package var name: String
         /// The host of its client URL, without brackets.

@@ -1,6 +1,6 @@
 /// A point of monotonic time. The caller reads the clock: nothing in this module does.
 @frozen
-package struct Instant: Hashable, Sendable {
+package struct Instant: Hashable, Sendable, Codable {
     /// Nanoseconds since the clock's own start.
     package let nanoseconds: UInt64
 

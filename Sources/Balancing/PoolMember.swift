@@ -1,5 +1,5 @@
 /// What the probes know about a backend (the states' meaning for connections is the table in `BackendHealth.swift`).
-package enum BackendState: String, Sendable, CaseIterable {
+package enum BackendState: String, Sendable, Codable, CaseIterable {
     /// It serves.
     case up
     /// It serves, but slowly or without having proved that it is ready: it gets fewer new connections.
@@ -16,7 +16,7 @@ package enum BackendState: String, Sendable, CaseIterable {
 }
 
 /// What the operator wants of a backend, whatever its health.
-package enum AdministrativeState: String, Sendable, CaseIterable {
+package enum AdministrativeState: String, Sendable, Codable, CaseIterable {
     /// It may be picked.
     case enabled
     /// It is never picked; its connections stay until they end.

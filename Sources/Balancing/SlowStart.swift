@@ -1,5 +1,5 @@
 /// The ramp of a backend that has come back: from a tenth of its weight to the whole, in a straight line.
-struct SlowStart: Hashable, Sendable {
+struct SlowStart: Hashable, Sendable, Codable {
     /// The share at the beginning: enough that its first requests warm its caches, too little to bury it.
     static let initialShare = 0.1
 

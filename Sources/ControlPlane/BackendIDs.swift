@@ -6,6 +6,9 @@ import Synchronization
 package enum BackendIDs {
     private static let last = Atomic<UInt32>(0)
 
+    /// Gives out no number up to this one: a former process has.
+    package static func reserve(through id: BackendID) { last.max(id.rawValue, ordering: .relaxed) }
+
     /// An id that no backend of this process has had.
     package static func next() -> BackendID {
         BackendID(rawValue: last.add(1, ordering: .relaxed).newValue)

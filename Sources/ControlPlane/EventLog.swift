@@ -1,7 +1,7 @@
 import SystemIO
 
 /// A change that people may ask about afterwards: something was in one state and is in another.
-package struct Event: Hashable, Sendable {
+package struct Event: Hashable, Sendable, Codable {
     /// Counts up in the order of recording, from the time at which the log began, in milliseconds since 1970: so a number is
     /// never given out again after a restart, unless the clock was set back.
     package var id: UInt64
@@ -46,6 +46,16 @@ package final class EventLog: Sendable {
     /// - Parameter beginning: The number before that of the first event.
     package init(beginning: UInt64 = UInt64(max(0, WallClock.seconds() * 1000))) {
         state = Locked(State(lastID: beginning))
+    }
+
+    /// Puts the events of a former process before all that come. Call it before the first is recorded.
+    package func restore(_ events: [Event]) {
+        state.withLock { state in
+            state.ring = events.suffix(Self.capacity)
+            state.oldest = 0
+            // A clock that was set back must not make numbers come twice.
+            state.lastID = max(state.lastID, state.ring.last?.id ?? 0)
+        }
     }
 
     /// Adds an event with the time of now.

@@ -87,6 +87,13 @@ extension DataPlane {
         /// The workers end without closing anything: the descriptors of the record are the caller's from here on.
         package func relinquish() {
             freeze.decide(.relinquish)
+            plane.state.withLock { state in
+                state.inherited = Inheritance()
+                for name in state.frontends.keys {
+                    state.frontends[name]?.waiting = []
+                    state.frontends[name]?.leaving = []
+                }
+            }
             plane.stop()
         }
     }

@@ -1,7 +1,7 @@
 import SystemIO
 
 /// What a certificate says about itself, for people and for checks.
-package struct CertificateSummary: Sendable, Hashable {
+package struct CertificateSummary: Sendable, Hashable, Codable {
     /// The subject in one line, such as `CN=kube-apiserver` or `O=system:masters, CN=admin`.
     package let subject: String
     /// The subject alternative names: DNS names (which may begin with `*.`) and IP addresses.

@@ -6,7 +6,7 @@ import SystemIO
 /// SAFETY: @unchecked because every stored `var` is touched on `queue` only, which is serial.
 final class HTTPListener: @unchecked Sendable {
     private let queue = DispatchQueue(label: "fairlead.http.listener")
-    private let descriptor: BorrowedDescriptor
+    let descriptor: BorrowedDescriptor
     private let path: String?
     private let tls: TLSServerContext?
     private let limits: HTTPServer.Limits

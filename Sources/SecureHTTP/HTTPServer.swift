@@ -48,10 +48,23 @@ package final class HTTPServer: Sendable {
     ///   - limits: The bounds.
     ///   - handler: Called for each request, on the cooperative pool; it must not block.
     /// - Throws: What bind(2) or listen(2) failed with.
-    package init(
+    package convenience init(
         listen: SocketAddress, tls: TLSServerContext? = nil, limits: Limits = Limits(), handler: @escaping Handler
     ) throws(Errno) {
-        let socket = try HTTPListener.bind(listen)
+        try self.init(
+            socket: try HTTPListener.bind(listen), of: listen, tls: tls, limits: limits, handler: handler)
+    }
+
+    /// Serves on a socket that listens already.
+    ///
+    /// - Parameters:
+    ///   - socket: The socket.
+    ///   - listen: The address as it was asked for; the file of a unix socket goes with the server.
+    /// - Throws: What getsockname(2) failed with.
+    package init(
+        socket: consuming OwnedDescriptor, of listen: SocketAddress, tls: TLSServerContext? = nil,
+        limits: Limits = Limits(), handler: @escaping Handler
+    ) throws(Errno) {
         address = try Socket.localAddress(socket.rawValue)
         listener = HTTPListener(
             descriptor: socket, path: { if case .unix(let path) = listen { path } else { nil } }(),
@@ -60,6 +73,9 @@ package final class HTTPServer: Sendable {
     }
 
     deinit { listener.stop(reset: false) }
+
+    /// The socket that it listens on, its own until it stops: for a process that takes this one's place.
+    package var listeningDescriptor: BorrowedDescriptor { listener.descriptor }
 
     /// Stops listening and closes every connection; returns at once.
     ///

@@ -22,6 +22,12 @@ package struct Pipe: ~Copyable, Sendable {
     /// The higher number of its two descriptors.
     package var highestDescriptor: BorrowedDescriptor { max(readEnd.rawValue, writeEnd.rawValue) }
 
+    /// The end to write to, for a child to have.
+    var writeDescriptor: BorrowedDescriptor { writeEnd.rawValue }
+
+    /// Closes the end to write to: its reader sees the end of the stream when nobody else has it.
+    consuming func intoReadEnd() -> OwnedDescriptor { readEnd }
+
     /// Moves up to `limit` bytes from a socket into the pipe.
     package func fill(from socket: BorrowedDescriptor, limit: Int) -> IOResult {
         Self.splice(from: socket, to: writeEnd.rawValue, limit: limit)

@@ -7,19 +7,22 @@ package final class SignalSource: Sendable {
     nonisolated(unsafe) private let source: any DispatchSourceSignal
 
     /// The signals that Fairlead answers.
-    package enum Signal: Sendable {
+    package enum Signal: Sendable, CaseIterable {
         /// SIGHUP: reload the configuration.
         case hangUp
         /// SIGINT: Ctrl-C.
         case interrupt
         /// SIGTERM: stop.
         case terminate
+        /// SIGUSR2: go on as the binary that is installed now.
+        case user2
 
         var number: Int32 {
             switch self {
             case .hangUp: SIGHUP
             case .interrupt: SIGINT
             case .terminate: SIGTERM
+            case .user2: SIGUSR2
             }
         }
     }

@@ -141,6 +141,11 @@ package enum Socket {
     /// - Returns: Whether it is a stream socket that listens (SO_TYPE, SO_ACCEPTCONN).
     package static func takeUpListener(_ descriptor: BorrowedDescriptor) -> Bool {
         clinux_is_listening(descriptor) != 0 && clinux_set_nonblocking(descriptor) == 0
+    /// Whether it is a socket that listens (SO_ACCEPTCONN).
+    package static func isListening(_ descriptor: BorrowedDescriptor) -> Bool {
+        var value: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0
     }
 
     /// The local address of the socket (getsockname(2)): tells the port after a bind to port 0.

@@ -46,6 +46,16 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
         isDefault ? [address, .v4(0x7f00_0001, port: 6480)] : [address]
     }
 
+    /// Sends one request to the address itself, and says nothing when that fails.
+    ///
+    /// - Parameter timeout: How long the answer may take.
+    func attempt(_ request: HTTPRequest, timeout: Duration) async throws(HTTPClientError) -> HTTPResponse {
+        let connection = try await HTTPConnection.connect(
+            to: address, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
+        defer { connection.close() }
+        return try await connection.send(request, timeout: timeout, bodyLimit: 64 << 20)
+    }
+
     /// Sends one request.
     ///
     /// - Parameter timeout: How long the answer may take.
@@ -54,10 +64,7 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
         var failures: [String] = []
         for candidate in request.method == "GET" ? candidates : [address] {
             do throws(HTTPClientError) {
-                let connection = try await HTTPConnection.connect(
-                    to: candidate, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
-                defer { connection.close() }
-                return try await connection.send(request, timeout: timeout, bodyLimit: 64 << 20)
+                return try await AdminEndpoint(address: candidate, isDefault: false).attempt(request, timeout: timeout)
             } catch {
                 failures.append("\(Self.describe(candidate)): \(error)")
             }

@@ -31,6 +31,7 @@ extension Daemon {
         // A stop that has begun meanwhile has told the service manager so, and that stands.
         let status = await statusLine()
         if !isStopping { ServiceManager.ready(status: status) }
+        upgradeFaults = []
         guard reloadFaults.isEmpty else {
             for fault in reloadFaults { logger.error("not reloaded: \(fault)") }
             logger.error("the former configuration stays in force")
@@ -43,6 +44,7 @@ extension Daemon {
     private var reasonNotToReload: String? {
         if isStopping { return "fairlead is stopping" }
         if !hasStarted { return "fairlead is still starting; try again" }
+        if isUpgrading { return "an upgrade is under way; try again" }
         if loaded.path.isEmpty { return "the configuration is built in: there is no file to read again" }
         return nil
     }
@@ -77,5 +79,7 @@ extension Daemon {
     }
 
     /// What the service manager shows.
-    func statusLine() async -> String { StatusLine.render(await status(), reloadFaults: reloadFaults) }
+    func statusLine() async -> String { 
+        StatusLine.render(await status(), reloadFaults: reloadFaults, upgradeFaults: upgradeFaults)
+    }
 }

@@ -18,7 +18,7 @@ extension Daemon: AdminSource {
             configuration: ConfigurationStatus(
                 path: loaded.path, loadedAt: Timestamp(secondsSince1970: loaded.loadedAt),
                 generation: loaded.generation),
-            frontends: frontends, etcd: await etcdStatus(), leases: await leaseStatus())
+            frontends: frontends, etcd: await etcdStatus(), leases: await leaseStatus(), upgrade: upgradeStatus)
     }
 
     nonisolated func events(after id: UInt64, waiting time: Duration) async -> [EventStatus] {

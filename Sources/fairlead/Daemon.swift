@@ -25,7 +25,8 @@ actor Daemon {
     }
 
     nonisolated let dataPlane: DataPlane
-    let startTime = WallClock.seconds()
+    /// When the service began, also if other processes have been it since.
+    let startTime: Double
     let logger: Logger
     private(set) var loaded: Loaded
     /// In the order of the configuration.
@@ -38,7 +39,16 @@ actor Daemon {
     /// What speaks to the Kubernetes API.
     var kubernetes = KubernetesParts()
     private let observer: RelayObserver
-    private var admin: AdminServer?
+    var admin: AdminServer?
+    /// What a former process has left; taken up at the start.
+    private var inheritance: Inheritance?
+    /// How often the binary was replaced, and what came of it last.
+    var upgrades = UpgradeRecord()
+    /// Why the last upgrade was refused; empty when none was since the last reload.
+    var upgradeFaults: [String] = []
+    var isUpgrading = false
+    /// Where the binary was started from: what is installed there is upgraded to.
+    nonisolated let program = ProcessImage.path(argument: CommandLine.arguments.first ?? "")
     /// The reload that was asked for last; see `reload()`.
     var lastReload: Task<Result<String, ReloadRefusal>, Never>?
     /// Why that one was refused; empty when it was not.
@@ -51,10 +61,18 @@ actor Daemon {
     private var isHurried = false
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
-    init(_ configuration: Configuration, path: String, logger: Logger) throws(Failure) {
+    ///
+    /// - Parameter inheritance: What a former process has left to go on with.
+    init(
+        _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil
+    ) throws(Failure) {
         let descriptors = ProcessLimits.raiseDescriptorLimit()
         let workers = configuration.workers == 0 ? ProcessLimits.processors : configuration.workers
         loaded = Loaded(configuration: configuration, path: path)
+        let memory = inheritance?.memory
+        startTime = memory?.startTime ?? WallClock.seconds()
+        if let memory { loaded.generation = memory.generation + 1 }
+        self.inheritance = inheritance
         self.logger = logger
         observer = RelayObserver(logger: logger)
         let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)
@@ -93,27 +111,27 @@ actor Daemon {
 
     /// Listens, then probes. When it returns, clients are served.
     func start() async throws(Failure) {
-        do throws(DataPlane.ListenError) {
-            for frontend in loaded.configuration.frontends { try dataPlane.open(frontend.dataPlaneOptions) }
-        } catch {
-            throw Failure(reasons: ["\(error)"])
+        // Taken, not kept: its records are large.
+        var inherited = inheritance.take() ?? Inheritance()
+        let adminSockets = takeAdminSockets(&inherited)
+        if !inherited.isEmpty { prepare(inherited) }
+        for frontend in loaded.configuration.frontends {
+            try open(frontend.dataPlaneOptions, isLenient: !inherited.isEmpty)
         }
         var controllers: [FrontendController] = []
-        for frontend in loaded.configuration.frontends { controllers.append(makeController(frontend)) }
+        for frontend in loaded.configuration.frontends {
+            let memory = inherited.memory?.frontends.first { $0.name == frontend.name }
+            controllers.append(makeController(frontend, memory))
+        }
         self.controllers = controllers
         observer.observe(controllers)
-        let options = loaded.configuration.admin
-        if options.listen != nil || options.socket != nil {
-            do throws(AdminServerError) {
-                admin = try AdminServer(tcp: options.listen, unixPath: options.socket, source: self, logger: logger)
-            } catch {
-                throw Failure(reasons: ["\(error)"])
-            }
-        }
         for (controller, frontend) in zip(controllers, loaded.configuration.frontends) {
             await prepareDiscovery(controller, frontend)
+            if let etcdOutlook { await controller.take(etcd: etcdOutlook) }
         }
         for controller in controllers { await controller.start() }
+        if !inherited.isEmpty { await goOn(with: inherited) }
+        try startAdmin(adminSockets, isLenient: !inherited.isEmpty)
         await watchEtcd(loaded.configuration.etcd)
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
@@ -129,11 +147,30 @@ actor Daemon {
         logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }
 
-    private func makeController(_ frontend: Configuration.Frontend) -> FrontendController {
+    private func makeController(
+        _ frontend: Configuration.Frontend, _ memory: FrontendMemory? = nil
+    ) -> FrontendController {
         FrontendController(
             name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
             backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger,
-            events: events)
+            events: events, memory: memory)
+    }
+
+    /// Opens the admin port.
+    ///
+    /// - Parameters:
+    ///   - sockets: Those that were inherited, by their configured addresses.
+    ///   - isLenient: Whether the daemon goes on without it when that fails, because clients depend on this process.
+    private func startAdmin(_ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool) throws(Failure) {
+        let options = loaded.configuration.admin
+        guard options.listen != nil || options.socket != nil else { return }
+        do throws(AdminServerError) {
+            admin = try AdminServer(
+                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: sockets)
+        } catch {
+            guard isLenient else { throw Failure(reasons: ["\(error)"]) }
+            logger.error("the service goes on without an admin port: \(error)")
+        }
     }
 
     /// Loads every certificate and key.

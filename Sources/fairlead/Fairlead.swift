@@ -16,7 +16,8 @@ struct Fairlead: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             RunCommand.self, CheckCommand.self, StatusCommand.self, DrainCommand.self, ResumeCommand.self,
-            WeightCommand.self, ReloadCommand.self, DemoCommand.self, VersionCommand.self,
+            WeightCommand.self, ReloadCommand.self, UpgradeCommand.self, DemoCommand.self, VersionCommand.self,
+            StateCommand.self,
         ]
     )
 }

@@ -53,6 +53,11 @@ final class SampleSource: AdminSource {
         return "reloaded"
     }
 
+    func upgrade() async -> UpgradeRefusal {
+        log.withLock { $0.append("upgrade") }
+        return UpgradeRefusal(reasons: ["no such file", "nothing has changed"])
+    }
+
     private func check(_ frontend: String, _ backend: String) throws(AdminWriteError) {
         guard let known = current.frontends.first(where: { $0.name == frontend }) else {
             throw .unknownFrontend(frontend, known: current.frontends.map(\.name))

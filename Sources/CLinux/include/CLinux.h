@@ -54,6 +54,8 @@ int clinux_get_close_on_exec(int descriptor);
 int clinux_set_close_on_exec(int descriptor, int closes);
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)).
 int clinux_pidfd_open(pid_t process);
+/// The process's environment (environ(7)): a list of NAME=value that ends with NULL.
+char **clinux_environment(void);
 /// Binds the calling thread's name, at most 15 bytes (pthread_setname_np).
 int clinux_set_thread_name(const char *name);
 /// The peer's user and group over a unix socket (SO_PEERCRED).

@@ -41,6 +41,8 @@ package actor FrontendController {
     /// How often the guard has begun to hold backends.
     var guardActivations: UInt64 = 0
     private var hasStarted = false
+    /// What a former process knew; taken up, and forgotten, at the start.
+    private var former: FrontendMemory?
     private var published: [PoolMember]?
     private var ramp: Int?
     private var tasks: [Int: Task<Void, Never>] = [:]
@@ -58,14 +60,16 @@ package actor FrontendController {
     ///   - publisher: Who is told.
     ///   - logger: Gets one line for each transition.
     ///   - events: Gets each transition.
+    ///   - memory: What a former process knew of this frontend: backends that are the same go on as they were.
     ///   - clock: The time to live by.
     package init(
         name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
-        publisher: any PoolPublisher, logger: Logger, events: EventLog, clock: any ProbeClock = SystemProbeClock()
+        publisher: any PoolPublisher, logger: Logger, events: EventLog, memory: FrontendMemory? = nil,
+        clock: any ProbeClock = SystemProbeClock()
     ) {
         self.init(
             name: name, policy: policy, probe: probe, backends: backends, publisher: publisher, logger: logger,
-            events: events, clock: clock, jitter: { Double.random(in: 0..<1) },
+            events: events, memory: memory, clock: clock, jitter: { Double.random(in: 0..<1) },
             makeProber: { backend, options, connectionEnded in
                 NetworkProber(address: backend.address, options: options, connectionEnded: connectionEnded)
             })
@@ -73,8 +77,8 @@ package actor FrontendController {
 
     init(
         name: String, policy: HealthPolicy, probe: ProbeOptions, backends: [BackendSpecification],
-        publisher: any PoolPublisher, logger: Logger, events: EventLog, clock: any ProbeClock,
-        jitter: @escaping @Sendable () -> Double, makeProber: @escaping MakeBackendProber
+        publisher: any PoolPublisher, logger: Logger, events: EventLog, memory: FrontendMemory? = nil,
+        clock: any ProbeClock, jitter: @escaping @Sendable () -> Double, makeProber: @escaping MakeBackendProber
     ) {
         self.name = name
         self.policy = policy
@@ -82,17 +86,21 @@ package actor FrontendController {
         self.publisher = publisher
         self.logger = logger
         self.events = events
+        former = memory
         self.clock = clock
         randomJitter = jitter
         self.makeProber = makeProber
         configured = backends
     }
 
-    /// Publishes the pool, all unknown, and begins to probe.
+    /// Publishes the pool, all unknown but what a former process knew, and begins to probe.
     package func start() {
         guard !hasStarted else { return }
         isRunning = true
         watches = expectedBackends().all.map { makeWatch($0) }
+        guardActivations = min(former?.guardActivations ?? 0, 1 << 62)
+        guarded = former?.guarded.map(BackendID.init(rawValue:)) ?? []
+        former = nil
         hasStarted = true
         noteMembers(at: clock.now())
         publish()
@@ -277,10 +285,30 @@ extension FrontendController {
     }
 
     private func makeWatch(_ specification: BackendSpecification) -> BackendWatch {
-        let (id, now) = (BackendIDs.next(), clock.now())
-        return BackendWatch(
-            specification, id: id, health: BackendHealth(policy: policy, at: now, isPresentAtStart: !hasStarted),
+        let now = clock.now()
+        if let known = former?.backend(specification) { return makeWatch(specification, known, at: now) }
+        let id = BackendIDs.next()
+        // One that is new to a process which goes on with a former one's work is not there since that began.
+        let isPresentAtStart = !hasStarted && former == nil
+        let watch = BackendWatch(
+            specification, id: id,
+            health: BackendHealth(policy: policy, at: now, isPresentAtStart: isPresentAtStart),
             prober: makeProber(for: specification, id: id), firstDue: now, since: clock.wallSeconds())
+        if let namesake = former?.backends.first(where: { $0.name == specification.name }) {
+            watch.keepSettings(of: namesake)
+        }
+        return watch
+    }
+
+    private func makeWatch(
+        _ specification: BackendSpecification, _ known: BackendMemory, at now: Instant
+    ) -> BackendWatch {
+        let id = BackendID(rawValue: known.id)
+        let watch = BackendWatch(
+            specification, id: id, health: BackendHealth(policy: policy, memory: known.health),
+            prober: makeProber(for: specification, id: id), firstDue: now, since: known.since)
+        watch.restore(known)
+        return watch
     }
 
     private func makeProber(for specification: BackendSpecification, id: BackendID) -> any BackendProber {

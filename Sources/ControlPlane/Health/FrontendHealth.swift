@@ -19,7 +19,7 @@ package struct FrontendHealth: Sendable {
 /// The health of a backend at one moment.
 package struct BackendHealthStatus: Sendable {
     /// The last probe that ended.
-    package struct Probe: Hashable, Sendable {
+    package struct Probe: Hashable, Sendable, Codable {
         /// When, in seconds since 1970.
         package var at: Double
         /// From its beginning to the answer about readiness, or to the failure.

@@ -10,7 +10,8 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Run the load balancer until SIGTERM or SIGINT.",
         discussion: """
             SIGHUP reads the file again and applies it in place, as `fairlead reload` does. A file that is not valid \
-            changes nothing; every fault is logged. A second SIGTERM or SIGINT does not wait for connections.
+            changes nothing; every fault is logged. SIGUSR2 lets the process go on as the binary that is installed now, as \
+            `fairlead upgrade` does. A second SIGTERM or SIGINT does not wait for connections.
             """
     )
 
@@ -18,6 +19,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
+        let inheritance = Inheritance.ofFormerProgram()
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
         if let faults = Daemon.keyFaults(configuration, path: file.path) {
@@ -26,14 +28,14 @@ struct RunCommand: AsyncParsableCommand {
         }
         ProcessLimits.ignoreBrokenPipes()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
-        let sources = [SignalSource.Signal.hangUp, .interrupt, .terminate].map { signal in
+        let sources = SignalSource.Signal.allCases.map { signal in
             SignalSource(signal) { arrived.yield(signal) }
         }
         defer { withExtendedLifetime(sources) {} }
 
         let daemon: Daemon
         do throws(Daemon.Failure) {
-            daemon = try Daemon(configuration, path: file.path, logger: logger)
+            daemon = try Daemon(configuration, path: file.path, logger: logger, inheritance: inheritance)
             try await daemon.start()
         } catch {
             for reason in error.reasons { logger.critical("\(reason)") }
@@ -46,12 +48,14 @@ struct RunCommand: AsyncParsableCommand {
             switch signal {
             // What came of it is in the log.
             case .hangUp: _ = try? await daemon.reload()
+            // Beside this loop: a signal to stop goes before it.
+            case .user2: Task { _ = await daemon.upgrade() }
             case .interrupt, .terminate: break loop
             }
         }
         await reports.stop()
         let impatience = Task {
-            for await signal in signals where signal != .hangUp { await daemon.hurry() }
+            for await signal in signals where signal == .interrupt || signal == .terminate { await daemon.hurry() }
         }
         await daemon.stop()
         impatience.cancel()

@@ -12,6 +12,8 @@ final class RunningFairlead: Sendable {
     let configurationFile: String
     let adminSocket: String
     private let directory: TemporaryDirectory
+    /// Where it was started from, if that is a place of its own.
+    private let installation: String?
 
     /// Starts the daemon and waits until its admin port answers.
     ///
@@ -20,12 +22,14 @@ final class RunningFairlead: Sendable {
     ///   - arguments: Further ones for `fairlead run`.
     ///   - environment: Further variables, each as `NAME=value`.
     ///   - descriptorLimit: RLIMIT_NOFILE, hard and soft.
+    ///   - isInstalled: Whether it is started from a place of its own, where `install` can put something else.
     static func start(
         _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
-        descriptorLimit: Int? = nil
+        descriptorLimit: Int? = nil, isInstalled: Bool = false
     ) async throws -> RunningFairlead {
         let daemon = try RunningFairlead(
-            configuration, arguments: arguments, environment: environment, descriptorLimit: descriptorLimit)
+            configuration, arguments: arguments, environment: environment, descriptorLimit: descriptorLimit,
+            isInstalled: isInstalled)
         try await until("the admin port", within: .seconds(60)) {
             if let code = daemon.process.status {
                 throw Unexpected("fairlead run has ended with \(code):\n\(daemon.process.errors)")
@@ -38,9 +42,10 @@ final class RunningFairlead: Sendable {
     /// Starts the daemon and waits until every backend has been probed and all are in one of these states.
     static func serving(
         _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
-        states: Set<String> = ["up"]
+        states: Set<String> = ["up"], isInstalled: Bool = false
     ) async throws -> RunningFairlead {
-        let daemon = try await start(configuration, arguments: arguments, environment: environment)
+        let daemon = try await start(
+            configuration, arguments: arguments, environment: environment, isInstalled: isInstalled)
         try await daemon.wait(for: "all backends in \(states)") {
             $0.frontends.allSatisfy { $0.backends.allSatisfy { states.contains($0.state) } }
         }
@@ -48,12 +53,16 @@ final class RunningFairlead: Sendable {
     }
 
     private init(
-        _ configuration: ConfigurationText, arguments: [String], environment: [String], descriptorLimit: Int?
+        _ configuration: ConfigurationText, arguments: [String], environment: [String], descriptorLimit: Int?,
+        isInstalled: Bool
     ) throws {
         directory = try TemporaryDirectory(prefix: "fairlead-it-")
         adminSocket = "\(directory.path)/admin.sock"
         configurationFile = try directory.write("fairlead.yaml", configuration.yaml(adminSocket: adminSocket))
-        var command = [FairleadBinary.path, "run", "--config", configurationFile] + arguments
+        installation = isInstalled ? "\(directory.path)/fairlead" : nil
+        if let installation, symlink(FairleadBinary.path, installation) != 0 { throw Errno.current }
+        let program = installation ?? FairleadBinary.path
+        var command = [program, "run", "--config", configurationFile] + arguments
         if let descriptorLimit {
             command = ["/bin/sh", "-c", "ulimit -n \(descriptorLimit) && exec \"$@\"", "sh"] + command
         }
@@ -146,6 +155,43 @@ final class RunningFairlead: Sendable {
     func wait(forLog text: String) async throws {
         let isLogged = await eventually(timeout: .seconds(30)) { process.errors.contains(text) }
         guard isLogged else { throw Unexpected("\"\(text)\" is not in the log:\n\(process.errors)") }
+    }
+
+    // MARK: Upgrading
+
+    /// Puts a script where the daemon was started from: the next version. In it, FAIRLEAD is the real program.
+    func install(script: String) throws {
+        let path = try directory.write("next", "#!/bin/sh\nFAIRLEAD=\(FairleadBinary.path)\n\(script)\n")
+        try install(path)
+    }
+
+    /// Puts the real program there.
+    func installProgram() throws {
+        let path = "\(directory.path)/next"
+        try File.remove(path)
+        guard symlink(FairleadBinary.path, path) == 0 else { throw Errno.current }
+        try replace(path)
+    }
+
+    /// Puts a file there that is nothing to start.
+    func installText(_ text: String) throws { try install(try directory.write("next", text)) }
+
+    /// Takes away what is there.
+    func uninstall() throws { try File.remove(try #require(installation)) }
+
+    private func install(_ path: String) throws {
+        guard chmod(path, 0o755) == 0 else { throw Errno.current }
+        try replace(path)
+    }
+
+    private func replace(_ path: String) throws {
+        let installation = try #require(installation)
+        guard rename(path, installation) == 0 else { throw Errno.current }
+    }
+
+    /// Runs `fairlead upgrade` to its end.
+    func upgrade() async throws -> FairleadBinary.Result {
+        try await FairleadBinary.run("upgrade", "--admin", "unix:\(adminSocket)")
     }
 
     // MARK: Changing

@@ -76,6 +76,13 @@ struct StatusDocument: Decodable {
         let members: [Member]
     }
 
+    struct Upgrade: Decodable {
+        let count: Int
+        let formerVersion: String
+        let connections: Int
+        let pauseSeconds: Double
+    }
+
     let version: String
     let pid: Int
     let startTime: String
@@ -83,4 +90,5 @@ struct StatusDocument: Decodable {
     let configuration: Configuration
     let frontends: [Frontend]
     let etcd: Etcd?
+    let upgrade: Upgrade?
 }
