@@ -53,6 +53,9 @@ package struct CoverReport: Sendable, Equatable {
     package var covered = 0
     /// Why some would not; nil: all that are older than half a second would.
     package var failure: DescriptorQueue.Failure?
+
+    /// It covers nothing yet.
+    package init() {}
 }
 
 extension DataPlane {
@@ -72,6 +75,9 @@ extension DataPlane {
         return report
     }
 
+    /// The numbers of all backends that are in a pool or have connections.
+    package var knownBackends: [BackendID] { state.withLock { Array($0.backends.keys) } }
+
     /// Uncovers everything; `renewCover` begins anew.
     package func forgetCover() { post(.forgetCover) }
 }
@@ -84,6 +90,9 @@ package struct CoverRemains: Sendable, Equatable {
     package var lost = 0
     /// What could not be read, in words.
     package var faults: [String] = []
+
+    /// Nothing was kept.
+    init() {}
 
     /// Takes everything out of the parts of a cover. What cannot be gone on with is reset.
     ///
@@ -127,7 +136,8 @@ package struct CoverRemains: Sendable, Equatable {
                 guard error == .cut else { return }
                 continue
             }
-            guard let entries = WorkerCover.entries(message.bytes), message.descriptors.count == 2 * entries.count else {
+            guard let entries = WorkerCover.entries(message.bytes), message.descriptors.count == 2 * entries.count
+            else {
                 faults.append("cover \(number) has a message that is none of a cover's")
                 for descriptor in message.descriptors { Self.end(descriptor) }
                 continue

@@ -141,6 +141,8 @@ package enum Socket {
     /// - Returns: Whether it is a stream socket that listens (SO_TYPE, SO_ACCEPTCONN).
     package static func takeUpListener(_ descriptor: BorrowedDescriptor) -> Bool {
         clinux_is_listening(descriptor) != 0 && clinux_set_nonblocking(descriptor) == 0
+    }
+
     /// Whether it is a socket that listens (SO_ACCEPTCONN).
     package static func isListening(_ descriptor: BorrowedDescriptor) -> Bool {
         var value: Int32 = 0

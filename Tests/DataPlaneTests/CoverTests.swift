@@ -234,18 +234,20 @@ extension DataPlaneSuite {
             table.inHand = 4
             let heir = try #require(
                 CoverTable(reading: try SharedMemory(mapping: try duplicateDescriptor(memory.descriptor))))
-            #expect((0..<5).map { heir.survivor(slot: $0, generation: 3) != nil } == [true, false, false, false, false])
+            let survivors = (0..<5).map { heir.survivor(slot: $0, generation: 3) != nil }
+            #expect(survivors == [true, false, false, false, false])
             #expect(heir.survivor(slot: 0, generation: 4) == nil)
             #expect((0..<5).map { heir.isOpen(slot: $0, generation: 3) } == [true, true, false, true, false])
         }
 
         @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {
             let cover = try WorkerCover(slots: 2000, worker: 0)
-            let null = OwnedDescriptor(owning: open("/dev/null", O_RDONLY | O_CLOEXEC))
+            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            defer { closeDescriptor(null) }
             func add(_ slots: Range<Int>) throws {
                 for slot in slots { cover.table[slot].pointee.isCovered = 1 }
                 let entries = slots.map { WorkerCover.Entry(slot: UInt32($0), generation: 0) }
-                try cover.add(entries, [BorrowedDescriptor](repeating: null.rawValue, count: 2 * entries.count))
+                try cover.add(entries, [BorrowedDescriptor](repeating: null, count: 2 * entries.count))
             }
             for message in 0..<4 { try add((message * 100)..<(message * 100 + 100)) }
             for slot in 1..<300 { cover.strike(slot) }

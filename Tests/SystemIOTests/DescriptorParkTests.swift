@@ -87,7 +87,11 @@ import Testing
     }
 
     @Test func aBrokenQueueIsAFault() throws {
-        let ends = try DescriptorQueue().ends.map { try duplicateDescriptor($0).take() }
+        let ends: [BorrowedDescriptor]
+        do {
+            let whole = try DescriptorQueue()
+            ends = try whole.ends.map { try duplicateDescriptor($0).take() }
+        }
         closeDescriptor(ends[0])
         let entrance = open("/dev/null", O_RDWR | O_CLOEXEC)
         let queue = DescriptorQueue(

@@ -4,16 +4,21 @@ import Testing
 
 @Suite struct DescriptorQueueTests {
     /// A pipe with a text in it: what one of its duplicates reads is gone from all.
-    private struct Marked: ~Copyable {
-        let exit: OwnedDescriptor
-        private let entrance: OwnedDescriptor
+    private final class Marked {
+        let exit: BorrowedDescriptor
+        private let entrance: BorrowedDescriptor
 
         init(_ text: String) throws {
             var ends: [Int32] = [-1, -1]
-            try #require(pipe(&ends) == 0)
-            exit = OwnedDescriptor(owning: ends[0])
-            entrance = OwnedDescriptor(owning: ends[1])
-            try #require(write(ends[1], text, text.utf8.count) == text.utf8.count)
+            let isMade = pipe(&ends) == 0
+            (exit, entrance) = (ends[0], ends[1])
+            try #require(isMade)
+            try #require(write(entrance, text, text.utf8.count) == text.utf8.count)
+        }
+
+        deinit {
+            closeDescriptor(exit)
+            closeDescriptor(entrance)
         }
     }
 
@@ -26,8 +31,7 @@ import Testing
     @Test func messagesComeOutInTheirOrderWithTheirDescriptors() throws {
         let queue = try DescriptorQueue()
         for name in ["one", "two"] {
-            let marked = try Marked(name)
-            try queue.put(Array(name.utf8), [marked.exit.rawValue])
+            try withExtendedLifetime(Marked(name)) { try queue.put(Array(name.utf8), [$0.exit]) }
         }
         for name in ["one", "two"] {
             let message = try #require(try queue.take())
@@ -43,21 +47,19 @@ import Testing
 
     @Test func aMessageTakesAsManyDescriptorsAsTheKernelLetsIt() throws {
         let queue = try DescriptorQueue()
-        let marked = try Marked("x")
-        let many = [BorrowedDescriptor](repeating: marked.exit.rawValue, count: DescriptorQueue.descriptorsAMessage)
-        try queue.put([1], many)
+        let many = DescriptorQueue.descriptorsAMessage
+        try withExtendedLifetime(Marked("x")) { try queue.put([1], Array(repeating: $0.exit, count: many)) }
         let message = try #require(try queue.take())
-        #expect(message.descriptors.count == many.count)
-        #expect(Set(message.descriptors).count == many.count)
+        #expect(message.descriptors.count == many)
+        #expect(Set(message.descriptors).count == many)
         message.descriptors.forEach(closeDescriptor)
     }
 
     @Test func theQueueOutlivesItsFirstOwner() throws {
-        let marked = try Marked("kept")
         let ends: [BorrowedDescriptor]
         do {
             let queue = try DescriptorQueue()
-            try queue.put([7], [marked.exit.rawValue])
+            try withExtendedLifetime(Marked("kept")) { try queue.put([7], [$0.exit]) }
             ends = try queue.ends.map { try duplicateDescriptor($0).take() }
         }
         let heir = DescriptorQueue(entrance: OwnedDescriptor(owning: ends[0]), exit: OwnedDescriptor(owning: ends[1]))
@@ -104,7 +106,11 @@ import Testing
     }
 
     @Test func aQueueWhoseOtherEndIsGoneIsAnError() throws {
-        var ends = try DescriptorQueue().ends.map { try duplicateDescriptor($0).take() }
+        var ends: [BorrowedDescriptor]
+        do {
+            let whole = try DescriptorQueue()
+            ends = try whole.ends.map { try duplicateDescriptor($0).take() }
+        }
         // The exit alone, and something that is no socket of a queue.
         closeDescriptor(ends[0])
         ends[0] = try EventFile.open()

@@ -5,9 +5,6 @@ import SystemIO
 struct StoreContents {
     /// Frontends' sockets.
     var listeners: [ListenerRecord] = []
-    /// The addresses among them that the service manager listens on itself (systemd.socket(5)), whatever becomes of this
-    /// service.
-    var activated: Set<SocketAddress> = []
     /// What a process that was stopped has left; empty: there was none.
     var handOver: [DescriptorQueue] = []
     /// What a process that died has left; nil: there was none, or not all of it is there.
@@ -58,7 +55,6 @@ struct StoreContents {
             faults.append("descriptor \(descriptor), called \(name), is no stream socket that listens")
             return closeDescriptor(descriptor)
         }
-        if configured == nil { activated.insert(bound) }
         listeners.append(
             ListenerRecord(frontend: nil, configured: configured ?? bound, bound: bound, descriptor: descriptor))
     }

@@ -40,8 +40,8 @@ enum StoreName: Equatable {
         let parts = text.split(separator: "-", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
         guard parts.count >= 2 else { return nil }
         if parts[0] == "listener" {
-            let address = text.dropFirst("listener-".count).map { $0 == "+" ? ":" : "\($0)" }.joined()
-            guard let address = SocketAddress(address) else { return nil }
+            let written = text.dropFirst("listener-".count).map { $0 == "+" ? ":" : "\($0)" }.joined()
+            guard let address = SocketAddress(written) else { return nil }
             self = .listener(address)
             return
         }

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+from .checks import REPOSITORY
 from .failure import expect, until
 from .streams import PORTS, Streams, longest_pause
 from .unit import Service, configuration
@@ -158,6 +159,8 @@ def socket_activation(service: Service) -> None:
     """With fairlead.socket the first client starts the service, an address of nobody is closed, and a restart refuses none."""
     drop_in = f"/etc/systemd/system/{SOCKET_UNIT}.d/address.conf"
     service.systemctl("stop", "fairlead")
+    # As it comes; a package may have installed it.
+    service.container.write(f"/etc/systemd/system/{SOCKET_UNIT}", (REPOSITORY / "systemd" / SOCKET_UNIT).read_text())
     service.container.run("mkdir", "-p", drop_in.rpartition("/")[0])
     service.container.write(
         drop_in, "[Socket]\nListenStream=\nListenStream=127.0.0.1:6443\nListenStream=127.0.0.1:6445\n"
@@ -175,7 +178,7 @@ def socket_activation(service: Service) -> None:
         answer = service.container.run("python3", "-c", _CONNECT)
         expect("200" in answer.stdout, f"after a restart a client gets {answer.stdout!r}")
     service.systemctl("stop", SOCKET_UNIT, "fairlead")
-    service.container.run("rm", "-r", drop_in.rpartition("/")[0])
+    service.container.run("rm", "-r", drop_in.rpartition("/")[0], f"/etc/systemd/system/{SOCKET_UNIT}")
     service.systemctl("daemon-reload")
     service.systemctl("start", "fairlead")
     service.await_serving()
