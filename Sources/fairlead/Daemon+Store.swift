@@ -1,4 +1,5 @@
 import Admin
+import Balancing
 import ControlPlane
 import DataPlane
 import Dispatch

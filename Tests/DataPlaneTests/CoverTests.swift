@@ -109,7 +109,8 @@ extension DataPlaneSuite {
             let heir = try Self.heir(remains, backend)
             try await clean.send("clean")
             #expect(try await cleanServer.receiveText(5) == "clean")
-            (clean.close(), cleanServer.close())
+            clean.close()
+            cleanServer.close()
             try await heir.becomesIdle()
         }
 
@@ -193,7 +194,8 @@ extension DataPlaneSuite {
             let heir = try Self.heir(remains, backend)
             try await client.send("still")
             #expect(try await server.receiveText(5) == "still")
-            (client.close(), server.close())
+            client.close()
+            server.close()
             try await heir.becomesIdle()
         }
 
