@@ -92,5 +92,10 @@ extension Daemon {
         upgrades.last = UpgradeRecord.Last(
             at: WallClock.seconds(), formerVersion: memory.version, connections: inherited.plane.connections.count,
             pause: pause)
+        logger.notice(
+            """
+            goes on with \(inherited.plane.connections.count) connections of version \(memory.version), which have stood \
+            still for \(pause.nanoseconds / 1_000_000) ms
+            """)
     }
 }

@@ -79,7 +79,7 @@ extension Daemon {
     }
 
     /// What the service manager shows.
-    func statusLine() async -> String { 
+    func statusLine() async -> String {
         StatusLine.render(await status(), reloadFaults: reloadFaults, upgradeFaults: upgradeFaults)
     }
 }

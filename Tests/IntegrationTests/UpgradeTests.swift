@@ -67,10 +67,10 @@ import Testing
                     servers.enumerated().map { .init(name: "s\($0.offset)", address: $0.element.address) })),
             isInstalled: true)
         let address = try await fairlead.address()
-        let stopped = Locked(false)
+        let end = End()
         let total = try await withThrowingTaskGroup(of: Int.self) { group in
             for number in 0..<8 {
-                group.addTask { try await Self.echo(address, seed: UInt64(number)) { stopped.withLock { $0 } } }
+                group.addTask { try await Self.echo(address, seed: UInt64(number), until: end) }
             }
             try await fairlead.wait(for: "all to be connected") { $0.frontends[0].connections.active == 8 }
             var descriptors: [Int] = []
@@ -87,7 +87,7 @@ import Testing
                 descriptors.append(least)
             }
             #expect((descriptors.last ?? 0) <= (descriptors.first ?? 0), "\(descriptors)")
-            stopped.withLock { $0 = true }
+            end.isReached = true
             return try await group.reduce(0, +)
         }
         #expect(total > 8 << 20)
@@ -96,14 +96,14 @@ import Testing
     }
 
     /// Sends pseudo-random bytes and checks that they come back, until told to stop; returns how many there were.
-    private static func echo(_ address: SocketAddress, seed: UInt64, _ isOver: () -> Bool) async throws -> Int {
+    private static func echo(_ address: SocketAddress, seed: UInt64, until end: End) async throws -> Int {
         let connection = try await RawConnection(to: address)
         var generator = SeededGenerator(seed: seed)
         var count = 0
-        while !isOver() {
-            var bytes = [UInt8](repeating: 0, count: Int.random(in: 1...200_000, using: &generator))
-            for position in stride(from: 0, to: bytes.count, by: 97) {
-                bytes[position] = UInt8.random(in: 0...255, using: &generator)
+        while !end.isReached {
+            let start = generator.next()
+            let bytes = (0..<Int.random(in: 1...200_000, using: &generator)).map { position in
+                UInt8(truncatingIfNeeded: (start &+ UInt64(position)) &* 0x9e37_79b9 >> 8)
             }
             async let sending: Void = connection.send(bytes)
             guard try await connection.receive(bytes.count) == bytes else { throw Unexpected("other bytes came back") }
@@ -111,6 +111,15 @@ import Testing
             count += bytes.count
         }
         return count
+    }
+
+    /// When a load is to end.
+    private final class End: Sendable {
+        private let state = Locked(false)
+        var isReached: Bool {
+            get { state.withLock { $0 } }
+            set { state.withLock { $0 = newValue } }
+        }
     }
 
     /// What may stand where the new binary should, and what is said of it.

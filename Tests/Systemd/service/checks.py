@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .failure import expect
 from .unit import BACKEND_PORTS, Service, configuration
+from .upgrade import bad_upgrades_are_refused, upgrades_under_load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CAP_NET_BIND_SERVICE = 1 << 10
@@ -165,8 +166,8 @@ def stops(service: Service) -> None:
 
 
 CHECKS: list[Callable[[Service], None]] = [
-    starts, status_is_live, journal_has_fields, reload_applies, bad_reload_fails, restarts, comes_back_after_a_kill,
-    comes_back_after_a_hang, bad_start_fails, low_port, is_hardened, stops,
+    starts, status_is_live, journal_has_fields, reload_applies, bad_reload_fails, bad_upgrades_are_refused,
+    upgrades_under_load, restarts, comes_back_after_a_kill, comes_back_after_a_hang, bad_start_fails, low_port, is_hardened, stops,
 ]  # fmt: skip
 
 
