@@ -336,6 +336,9 @@ package final class DataPlane: Sendable {
     /// How many workers there are.
     package var workerCount: Int { mailboxes.count }
 
+    /// How many connections each worker's table has room for.
+    var slotCount: Int { RelayLoop.slotCount(process.limit) }
+
     // MARK: Ending
 
     /// Closes all listeners; established connections stay.

@@ -134,6 +134,15 @@ extension RelayLoop {
     ///
     /// - Parameter isHolding: Whether bytes were delivered just now that wait for the end (`deliver`).
     mutating func pump(_ slot: Int, _ direction: Direction, isHolding: Bool = false) -> Bool {
+        guard let coverTable else { return move(slot, direction, isHolding) }
+        let former = takeInHand(slot, coverTable)
+        let isOpen = move(slot, direction, isHolding)
+        release(slot, coverTable, former: former, isOpen: isOpen)
+        return isOpen
+    }
+
+    @inline(__always)
+    private mutating func move(_ slot: Int, _ direction: Direction, _ isHolding: Bool) -> Bool {
         let connection = table[slot]
         let (from, to) = (direction.rawValue, direction.reversed.rawValue)
         var budget = limits.turnBytes
@@ -446,6 +455,7 @@ extension RelayLoop {
         let wasEstablished = connection.pointee.state != .dialing
         discardDial(slot)
         timers.disarm(slot)
+        uncover(slot, ending)
         for side in 0..<2 {
             releasePipe(connection, side)
             connection.pointee.flows[side].remainder.discard()

@@ -119,6 +119,10 @@ struct RelayLoop: ~Copyable {
     /// The events of this turn.
     var eventCount = 0
     var isStopping = false
+    /// What of the connections survives the process; nil: nothing does.
+    var cover: WorkerCover? { didSet { coverTable = cover?.table } }
+    /// Its table, at hand for each byte that moves.
+    private(set) var coverTable: CoverTable?
 
     init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) {
         self.index = index
@@ -127,7 +131,7 @@ struct RelayLoop: ~Copyable {
         self.events = events
         eventBuffer = Epoll.EventBuffer(capacity: 512)
         now = MonotonicClock.nanoseconds()
-        let capacity = min(max(limits.process.limit, 16), EventToken.slotLimit)
+        let capacity = Self.slotCount(limits.process.limit)
         table = ConnectionTable(capacity: capacity)
         timers = TimerWheel(capacity: capacity, now: now)
         pipes = PipePool(
@@ -137,6 +141,9 @@ struct RelayLoop: ~Copyable {
     }
 
     deinit { buffer.deallocate() }
+
+    /// How many connections a worker's table has room for where the process may have so many.
+    static func slotCount(_ limit: Int) -> Int { min(max(limit, 16), EventToken.slotLimit) }
 
     /// Turns until a `stop` command. The worker's thread.
     mutating func run() {

@@ -141,6 +141,17 @@ package enum Socket {
         _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Ends a TCP connection with RST at once, also while other descriptors of it are open, in this process or another
+    /// (connect(2) with AF_UNSPEC). Closing the last one would do the same after `resetOnClose`.
+    package static func abort(_ descriptor: BorrowedDescriptor) { _ = clinux_abort_connection(descriptor) }
+
+    /// Takes up a socket that somebody else has made: from here on it is non-blocking, as those are that are made here.
+    ///
+    /// - Returns: Whether it is a stream socket that listens (SO_TYPE, SO_ACCEPTCONN).
+    package static func takeUpListener(_ descriptor: BorrowedDescriptor) -> Bool {
+        clinux_is_listening(descriptor) != 0 && clinux_set_nonblocking(descriptor) == 0
+    }
+
     /// Whether it is a socket that listens (SO_ACCEPTCONN).
     package static func isListening(_ descriptor: BorrowedDescriptor) -> Bool {
         var value: Int32 = 0

@@ -34,6 +34,8 @@ extension Daemon {
             } catch {
                 reasons = error.reasons
             }
+            // An attempt that has come to the last step has given it up.
+            if await store?.isEmpty == true { await keepAgain() }
             upgradeFaults = reasons
             let status = await statusLine()
             if !isStopping { ServiceManager.ready(status: status) }
@@ -57,6 +59,7 @@ extension Daemon {
             throw UpgradeRefusal(reasons: ["where fairlead was started from cannot be told: /proc is not mounted"])
         }
         try await rehearse(program)
+        guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         logger.notice("upgrading to \(program), with \(dataPlane.openConnections) connections")
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen
@@ -70,6 +73,7 @@ extension Daemon {
         let state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
         guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         let (bytes, descriptors) = state.written()
+        await giveUpKeeping()
         do throws(Errno) {
             let memory = try SealedMemory.create(bytes, name: "fairlead-state")
             try ProcessImage.replace(

@@ -16,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "Passing.h"
+
 int clinux_epoll_ctl_add(int epoll, int descriptor, uint32_t events, uint64_t data);
 int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t data);
 int clinux_epoll_ctl_del(int epoll, int descriptor);

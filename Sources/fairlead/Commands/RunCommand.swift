@@ -19,7 +19,8 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
-        let inheritance = Inheritance.ofFormerProgram()
+        let replaced = Inheritance.ofFormerProgram()
+        let passed = ServiceManager.takeDescriptors()
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
         if let faults = Daemon.keyFaults(configuration, path: file.path) {
@@ -33,6 +34,8 @@ struct RunCommand: AsyncParsableCommand {
         }
         defer { withExtendedLifetime(sources) {} }
 
+        // Not before here: until it is taken out, a process that cannot start leaves it to the next.
+        let inheritance = replaced ?? (passed.isEmpty ? nil : Inheritance(StoreContents(passed)))
         let daemon: Daemon
         do throws(Daemon.Failure) {
             daemon = try Daemon(configuration, path: file.path, logger: logger, inheritance: inheritance)
@@ -49,7 +52,11 @@ struct RunCommand: AsyncParsableCommand {
             // Beside this loop, so that neither keeps a signal to stop waiting. What came of them is in the log.
             case .hangUp: Task { _ = try? await daemon.reload() }
             case .user2: Task { _ = await daemon.upgrade() }
-            case .interrupt, .terminate: break loop
+            case .terminate:
+                guard await daemon.leaveToNextProcess() else { break loop }
+                // Nothing is to be closed any more.
+                return
+            case .interrupt: break loop
             }
         }
         await reports.stop()

@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from . import checks, package
+from . import checks, package, store
 from .container import Container
 from .failure import Failure
 from .unit import BACKEND, BACKEND_PORTS, BACKEND_UNIT, Service
 
 # One file a topic. Each check begins with what the one before has left.
-CHECKS = [*package.INSTALLATION, *checks.CHECKS, *package.UPGRADE, checks.stops, *package.REMOVAL]
+CHECKS = [
+    *package.INSTALLATION, *checks.CHECKS, *store.CHECKS, *package.UPGRADE, checks.stops, *package.REMOVAL,
+]  # fmt: skip
 
 
 def main() -> int:

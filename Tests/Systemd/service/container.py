@@ -48,10 +48,10 @@ class Container:
             raise Failure(f"{' '.join(command)} exits {result.returncode}: {result.stdout}{result.stderr}")
         return result
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, output: int | None = None) -> subprocess.Popen[bytes]:
         """Starts a command in the container that goes on until it has read the end of its standard input."""
         # A signal would end nsenter and not the command.
-        return subprocess.Popen(self._enter(command), stdin=subprocess.PIPE)
+        return subprocess.Popen(self._enter(command), stdin=subprocess.PIPE, stdout=output)
 
     def power_off(self) -> None:
         """Ends the container and removes its files."""
