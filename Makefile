@@ -12,8 +12,11 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
 # kubectl may be there from elsewhere, and two packages cannot own it.
 TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl),,kubernetes-client)
-SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux
+INSTALL_PACKAGES := binutils python3
+DEB_PACKAGES := dpkg-dev xz-utils
+SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux lintian man-db
 COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
 # A wrong import between modules is an error, not a habit (see Package.swift).
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
@@ -47,7 +50,7 @@ done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
-.PHONY: help run build release test test-tsan test-asan test-systemd e2e costs bench bench-quick lint format install uninstall clean
+.PHONY: help run build release test test-tsan test-asan test-systemd e2e costs bench bench-quick lint format install uninstall deb clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +83,7 @@ test-asan: ## Runs them under the address sanitizer
 	$(call need,$(TEST_PACKAGES))
 	$(call run-tests,--sanitize address --scratch-path .build-asan,ASAN_OPTIONS=detect_leaks=0)
 
-test-systemd: release ## Boots a real systemd in a container, with the service in it, and breaks that (root)
+test-systemd: deb ## Boots a real systemd in a container, installs the package, and breaks the service (root)
 	$(call need,$(SYSTEMD_PACKAGES))
 	Tests/Systemd/run $(ARGS)
 
@@ -105,20 +108,29 @@ format: ## Puts the sources into that style
 	swift format --in-place --parallel --recursive $(SWIFT_SOURCES)
 
 # The unit and the user are for systemd: `systemd-sysusers && systemctl daemon-reload` after the first install.
-install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, the example configuration and the completions
+install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, examples, manual pages and completions
+	$(call need,$(INSTALL_PACKAGES))
 	install -D -m 0755 .build/release/fairlead $(DESTDIR)$(PREFIX)/bin/fairlead
 	strip $(DESTDIR)$(PREFIX)/bin/fairlead
-	install -D -m 0644 config/fairlead.yaml $(DESTDIR)$(PREFIX)/share/fairlead/fairlead.yaml
-	install -D -m 0644 config/kubernetes-access.yaml $(DESTDIR)$(PREFIX)/share/fairlead/kubernetes-access.yaml
-	install -D -m 0644 systemd/examples/low-port.conf $(DESTDIR)$(PREFIX)/share/fairlead/low-port.conf
+	install -d $(DESTDIR)$(PREFIX)/share/fairlead/examples $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0644 config/fairlead.yaml config/kubernetes-access.yaml systemd/examples/*.conf \
+		$(DESTDIR)$(PREFIX)/share/fairlead
+	install -m 0644 config/examples/*.yaml $(DESTDIR)$(PREFIX)/share/fairlead/examples
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived \
+		$(addprefix config/keepalived/,keepalived.conf keepalived.sysusers restart.conf)
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived config/keepalived/fairlead-notify
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/bird.conf
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/fairlead-anycast
 	install -D -m 0644 systemd/fairlead.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/fairlead.service \
-		> $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service
-	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service
+	for unit in $(UNITS); do \
+		sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/$$unit \
+			> $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+		chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; \
+	done
+	packaging/manual .build/release/fairlead $(DESTDIR)$(PREFIX)/share/man
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	.build/release/fairlead --generate-completion-script bash \
+	.build/release/fairlead --generate-completion-script bash | sed '1{/^#!/d}' \
 		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead
 	.build/release/fairlead --generate-completion-script zsh \
 		> $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead
@@ -126,12 +138,20 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, the ex
 		> $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
 
 uninstall: ## Removes what install has put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/fairlead $(DESTDIR)$(PREFIX)/lib/systemd/system/fairlead.service \
+	rm -f $(DESTDIR)$(PREFIX)/bin/fairlead $(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(UNITS)) \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf \
+		$(DESTDIR)$(PREFIX)/share/man/man1/fairlead.1 $(DESTDIR)$(PREFIX)/share/man/man1/fairlead-*.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man5/fairlead.yaml.5 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
 	rm -rf $(DESTDIR)$(PREFIX)/share/fairlead
+
+deb: release ## Makes the Debian package .build/fairlead_VERSION_ARCHITECTURE.deb
+	$(call need,$(DEB_PACKAGES))
+	rm -rf .build/deb
+	$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/.build/deb PREFIX=/usr >/dev/null
+	packaging/debian/build .build/deb .build
 
 clean: ## Removes everything that was built
 	rm -rf .build .build-*

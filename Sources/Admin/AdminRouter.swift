@@ -3,7 +3,7 @@ import SystemIO
 
 /// The answers of the admin port: one request in, one response out. No I/O of its own.
 ///
-/// `/livez /readyz /metrics /v1/status /v1/events /` are for everybody who can connect. What changes something is a POST and needs
+/// `/livez /readyz /metrics /v1/status /v1/paths /v1/events /` are for everybody who can connect. What changes something is a POST and needs
 /// the unix socket and the daemon's own user or root.
 package struct AdminRouter: Sendable {
     /// How the request came.
@@ -76,6 +76,12 @@ package struct AdminRouter: Sendable {
                 return .json(200, try await source.status().json())
             } catch {
                 return .text(500, "the status cannot be written as JSON: \(error); please report this\n")
+            }
+        case .paths:
+            do {
+                return .json(200, try await source.paths().json())
+            } catch {
+                return .text(500, "the paths cannot be written as JSON: \(error); please report this\n")
             }
         case .events: return await events(request)
         case .dashboard: return Dashboard.page
@@ -197,6 +203,7 @@ package struct AdminRouter: Sendable {
         GET /readyz     whether every frontend has a usable backend
         GET /metrics    metrics for Prometheus
         GET /v1/status  the status as JSON
+        GET /v1/paths   which ways to the backends' hosts are alive
         GET /v1/events  the last transitions as JSON; with "Accept: text/event-stream", each as it happens
         POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only)
         POST /v1/reload (reads the configuration file again; unix socket only)
@@ -208,7 +215,7 @@ package struct AdminRouter: Sendable {
 
 /// What a path names.
 private enum Resource {
-    case livez, readyz, metrics, status, events, dashboard, dashboardScript, dashboardStyle
+    case livez, readyz, metrics, status, paths, events, dashboard, dashboardScript, dashboardStyle
     case reload, upgrade
     case write(Write)
 
@@ -218,6 +225,7 @@ private enum Resource {
         case "/readyz": self = .readyz
         case "/metrics": self = .metrics
         case "/v1/status": self = .status
+        case "/v1/paths": self = .paths
         case "/v1/events": self = .events
         case "/v1/reload": self = .reload
         case "/v1/upgrade": self = .upgrade

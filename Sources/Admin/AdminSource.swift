@@ -9,6 +9,8 @@ package protocol AdminSource: Sendable {
     func events(after id: UInt64, waiting time: Duration) async -> [EventStatus]
     /// Why this process should not be relied on, in words; nil when it is well. What `/livez` answers.
     func reasonNotLive() async -> String?
+    /// Which ways to the backends' hosts are alive. Looks when it is asked, which may take a third of a second.
+    func paths() async -> PathsStatus
     /// Takes a backend out of use for new connections, or puts it back.
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError)
     /// Sets a backend's weight, 0 to 256; 0 gives the backend nothing while another is usable.

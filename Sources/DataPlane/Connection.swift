@@ -138,6 +138,10 @@ struct Connection {
     var isBroken = false
     /// It counts for its source's limit.
     var isSourceCounted = false
+    /// Duplicates of its sockets are in the worker's cover (`RelayLoop+Cover`).
+    var isCovered = false
+    /// What the cover was told last of its bytes in this process.
+    var isCoverDirty = false
     /// Index into the worker's frontends.
     var frontend: Int32 = -1
     /// Index into the worker's backends, or -1 while dialing.

@@ -116,8 +116,12 @@ extension DataPlane {
 
     /// Writes out what the workers hold without keeping them: as it was at some moment of the last milliseconds. The few
     /// connections that have bytes in a pipe are left out.
-    package func survey(within time: Duration) async throws(FreezeFailure) -> PlaneRecord {
-        try await look(Freeze(workers: workerCount, isLasting: false), time)
+    ///
+    /// - Parameter connections: Whether they are wanted. Without them it costs next to nothing.
+    package func survey(
+        within time: Duration, connections: Bool = true
+    ) async throws(FreezeFailure) -> PlaneRecord {
+        try await look(Freeze(workers: workerCount, isLasting: false, hasConnections: connections), time)
     }
 
     private func look(_ freeze: Freeze, _ time: Duration) async throws(FreezeFailure) -> PlaneRecord {

@@ -20,7 +20,11 @@ package final class DataPlane: Sendable {
                 switch error {
                 case .addressInUse: "another process listens there: stop it or choose another port"
                 case .permissionDenied: "ports below 1024 need CAP_NET_BIND_SERVICE"
-                case .addressNotAvailable: "no interface of this host has that address"
+                case .addressNotAvailable:
+                    """
+                    no interface of this host has that address; for one that moves between hosts, listen on [::] or set \
+                    net.ipv4.ip_nonlocal_bind or net.ipv6.ip_nonlocal_bind to 1
+                    """
                 default: "check the address"
                 }
             return "frontend \(frontend): cannot listen on \(address): \(error) (\(advice))"
@@ -331,6 +335,9 @@ package final class DataPlane: Sendable {
 
     /// How many workers there are.
     package var workerCount: Int { mailboxes.count }
+
+    /// How many connections each worker's table has room for.
+    var slotCount: Int { RelayLoop.slotCount(process.limit) }
 
     // MARK: Ending
 

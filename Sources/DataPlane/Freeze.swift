@@ -28,11 +28,14 @@ final class Freeze: Sendable {
 
     /// Whether workers stand still until `decide`. Else they go on at once, and what they have in pipes is left out.
     let isLasting: Bool
+    /// Whether connections are wanted. Without them it takes no time, however many there are.
+    let hasConnections: Bool
     private let state: Locked<State>
     private let decision = Latch<Outcome>()
 
-    init(workers: Int, isLasting: Bool) {
+    init(workers: Int, isLasting: Bool, hasConnections: Bool = true) {
         self.isLasting = isLasting
+        self.hasConnections = hasConnections
         state = Locked(State(shares: Array(repeating: nil, count: workers)))
     }
 

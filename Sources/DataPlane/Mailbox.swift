@@ -25,6 +25,12 @@ enum WorkerCommand: Sendable {
     case freeze(Freeze)
     /// Takes up connections that were written out. Their backends may be in no pool; they are counted already.
     case adopt([ConnectionRecord], [BackendID: BackendEndpoint], writtenAt: UInt64)
+    /// Covers connections by this from now on; nothing is covered yet.
+    case cover(WorkerCover)
+    /// Covers those that are not covered, and answers.
+    case renewCover(@Sendable (RelayLoop.CoverTurn) -> Void)
+    /// Uncovers all of them.
+    case forgetCover
     /// Resets all connections and ends the thread.
     case stop
 }

@@ -6,7 +6,10 @@ extension RelayLoop {
     /// Carries out what another thread has asked for.
     mutating func perform(_ command: WorkerCommand) {
         // What it had is given away or ended.
-        guard !isStopping else { return }
+        guard !isStopping else {
+            if case .renewCover(let answer) = command { answer(CoverTurn()) }
+            return
+        }
         switch command {
         case .openFrontend(let index, let options, let shared): openFrontend(index, options, shared)
         case .listen(let index, let descriptor, let address): listen(index, descriptor, address)
@@ -21,6 +24,9 @@ extension RelayLoop {
         case .freeze(let freeze): stand(for: freeze)
         case .adopt(let records, let endpoints, let writtenAt):
             for record in records { adopt(record, endpoints, pause: now - min(now, writtenAt)) }
+        case .cover(let cover): self.cover = cover
+        case .renewCover(let answer): answer(renewCover())
+        case .forgetCover: forgetCover()
         case .stop: stop()
         }
     }

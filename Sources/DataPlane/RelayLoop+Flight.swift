@@ -124,11 +124,13 @@ extension RelayLoop {
         }
         discardDial(slot)
         armTimer(slot)
+        var isHolding = false
         if count > 0 {
             let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             countBytes(connection, .downstream, count)
-            guard deliver(slot, .downstream, answer) else { return }
+            isHolding = count < buffer.count && isEndDue(connection, 1)
+            guard deliver(slot, .downstream, answer, isHolding: isHolding) else { return }
         }
-        if pump(slot, .downstream) { _ = pump(slot, .upstream) }
+        if pump(slot, .downstream, isHolding: isHolding) { _ = pump(slot, .upstream) }
     }
 }

@@ -17,7 +17,7 @@ extension RelayLoop {
         guard freeze.isWanted else { return }
         var share = Freeze.Share()
         for case let listener? in listeners { if let record = record(listener) { share.listeners.append(record) } }
-        for slot in 0..<table.usedSlots where table[slot].pointee.state != .free {
+        for slot in 0..<(freeze.hasConnections ? table.usedSlots : 0) where table[slot].pointee.state != .free {
             if freeze.isLasting {
                 emptyPipe(slot, .upstream)
                 emptyPipe(slot, .downstream)

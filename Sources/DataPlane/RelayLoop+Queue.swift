@@ -107,8 +107,10 @@ extension RelayLoop {
         if findPlaces(dial, frontend, rate, isItsTurn: true) { queueWakesAt = min(queueWakesAt, now) }
     }
 
-    /// How many may wait, on all workers together, and two on each whatever the others have: more than the backends' rate lets through within `connect.timeout` would
-    /// only wait to be reset. No overflow: both factors are bounded, at 1,000,000 a second and five minutes.
+    /// How many may wait, on all workers together: as many as the backends' rate lets through within `connect.timeout`. More
+    /// would only wait to be reset. Two may wait on each worker, whatever the others have.
+    ///
+    /// No overflow: both factors are bounded, at 1,000,000 a second and five minutes.
     private func queueLimit(_ frontend: borrowing Frontend, _ rate: ConnectionRate) -> Int {
         let backends = UInt64(max(1, frontend.pool.snapshot.bestTierCount))
         let milliseconds = frontend.connectTimeout / 1_000_000

@@ -131,10 +131,22 @@ extension RelayLoop {
     // MARK: Moving
 
     /// Moves what can be moved in one direction. False when the connection has ended.
-    mutating func pump(_ slot: Int, _ direction: Direction) -> Bool {
+    ///
+    /// - Parameter isHolding: Whether bytes were delivered just now that wait for the end (`deliver`).
+    mutating func pump(_ slot: Int, _ direction: Direction, isHolding: Bool = false) -> Bool {
+        guard let coverTable else { return move(slot, direction, isHolding) }
+        let former = takeInHand(slot, coverTable)
+        let isOpen = move(slot, direction, isHolding)
+        release(slot, coverTable, former: former, isOpen: isOpen)
+        return isOpen
+    }
+
+    @inline(__always)
+    private mutating func move(_ slot: Int, _ direction: Direction, _ isHolding: Bool) -> Bool {
         let connection = table[slot]
         let (from, to) = (direction.rawValue, direction.reversed.rawValue)
         var budget = limits.turnBytes
+        var isHolding = isHolding
         while true {
             if !connection.pointee.flows[from].remainder.isEmpty {
                 guard flushRemainder(slot, direction) else { return false }
@@ -152,6 +164,7 @@ extension RelayLoop {
                 return true
             }
             guard budget > 0 else {
+                if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
                 enqueue(slot, direction)
                 return true
             }
@@ -168,24 +181,38 @@ extension RelayLoop {
                     noteFullRead(connection, from)
                 }
                 countBytes(connection, direction, count)
-                guard deliver(slot, direction, UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return false }
+                isHolding = count < buffer.count && isEndDue(connection, from)
+                let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+                guard deliver(slot, direction, bytes, isHolding: isHolding) else { return false }
             case .wouldBlock:
+                if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
                 connection.pointee.sides[from].isReadable = false
                 return true
             case .failed:
+                if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
                 end(slot, .reset)
                 return false
             }
         }
     }
 
+    /// Whether the end of a side's stream is all that is left to read after a short read, and is then carried across.
+    func isEndDue(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> Bool {
+        connection.pointee.sides[side].peerClosed && !connection.pointee.isBroken
+    }
+
     /// Sends bytes from the worker's buffer; keeps what the socket refuses. False when the connection has ended.
-    mutating func deliver(_ slot: Int, _ direction: Direction, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    ///
+    /// - Parameter isHolding: Whether the end follows at once, and can go in the same segment: one packet less to make and
+    ///   to take for everybody. `pump` sees to it that they do not wait for an end that does not come.
+    mutating func deliver(
+        _ slot: Int, _ direction: Direction, _ bytes: UnsafeRawBufferPointer, isHolding: Bool
+    ) -> Bool {
         let connection = table[slot]
         let (from, to) = (direction.rawValue, direction.reversed.rawValue)
         var sent = 0
         if connection.pointee.flows[from].remainder.isEmpty, connection.pointee.sides[to].isWritable {
-            switch Socket.send(connection.pointee.sides[to].descriptor, bytes) {
+            switch Socket.send(connection.pointee.sides[to].descriptor, bytes, holdingBack: isHolding) {
             case .moved(let count): sent = count
             case .wouldBlock: break
             case .failed(let error):
@@ -375,11 +402,13 @@ extension RelayLoop {
     /// How long a side rests: 1 ms, and up to a tick of the timers more.
     private static var restTime: UInt64 { 1_000_000 }
 
-    /// Stops watching a side that was told of the other's end. Nearly always its own end is all that follows, within a round
-    /// trip, and a wake-up for that alone costs more than all else that the end takes: the timer finds it, with others.
+    /// Stops watching a side that was told of the other's end, in a busy time. Nearly always its own end is all that follows,
+    /// within a round trip, and an event for that alone costs more than all else that the end takes: the timer finds it, with
+    /// others. Where the worker sleeps between events, to set an alarm for it would cost more than the event.
     private mutating func rest(_ slot: Int, _ side: Int) {
         let connection = table[slot]
-        guard !connection.pointee.isDoomed, !connection.pointee.sides[side].peerClosed,
+        guard eventCount >= limits.eventsToRest, !connection.pointee.isDoomed,
+            !connection.pointee.sides[side].peerClosed,
             (try? mailbox.epoll.remove(connection.pointee.sides[side].descriptor)) != nil
         else { return }
         connection.pointee.sides[side].isResting = true
@@ -426,6 +455,7 @@ extension RelayLoop {
         let wasEstablished = connection.pointee.state != .dialing
         discardDial(slot)
         timers.disarm(slot)
+        uncover(slot, ending)
         for side in 0..<2 {
             releasePipe(connection, side)
             connection.pointee.flows[side].remainder.discard()

@@ -25,6 +25,8 @@ struct RelayLoop: ~Copyable {
         var pipes = 128
         /// What a splice pipe should hold.
         var pipeBytes = 1 << 20
+        /// A turn with so many events is one of a busy time, when the next comes soon whatever happens: sides rest then.
+        var eventsToRest = 4
         /// Full buffers in a row after which a flow moves to splice.
         var fullReadsToSplice: UInt8 = 4
         /// A splice that moves less counts as small.
@@ -114,7 +116,13 @@ struct RelayLoop: ~Copyable {
     var excluded: [BackendID] = []
     /// The time of this turn, in monotonic nanoseconds.
     var now: UInt64
+    /// The events of this turn.
+    var eventCount = 0
     var isStopping = false
+    /// What of the connections survives the process; nil: nothing does.
+    var cover: WorkerCover? { didSet { coverTable = cover?.table } }
+    /// Its table, at hand for each byte that moves.
+    private(set) var coverTable: CoverTable?
 
     init(index: Int, limits: Limits, mailbox: Mailbox, events: any DataPlaneEvents) {
         self.index = index
@@ -123,7 +131,7 @@ struct RelayLoop: ~Copyable {
         self.events = events
         eventBuffer = Epoll.EventBuffer(capacity: 512)
         now = MonotonicClock.nanoseconds()
-        let capacity = min(max(limits.process.limit, 16), EventToken.slotLimit)
+        let capacity = Self.slotCount(limits.process.limit)
         table = ConnectionTable(capacity: capacity)
         timers = TimerWheel(capacity: capacity, now: now)
         pipes = PipePool(
@@ -134,18 +142,20 @@ struct RelayLoop: ~Copyable {
 
     deinit { buffer.deallocate() }
 
+    /// How many connections a worker's table has room for where the process may have so many.
+    static func slotCount(_ limit: Int) -> Int { min(max(limit, 16), EventToken.slotLimit) }
+
     /// Turns until a `stop` command. The worker's thread.
     mutating func run() {
         while !isStopping {
-            let count: Int
             do throws(Errno) {
-                count = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
+                eventCount = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
             } catch {
                 // EBADF, EFAULT or EINVAL: the loop itself is broken, and only a restart helps.
                 preconditionFailure("epoll_wait: \(error)")
             }
             now = MonotonicClock.nanoseconds()
-            for position in 0..<count {
+            for position in 0..<eventCount {
                 let event = eventBuffer[position]
                 handle(event.events, EventToken(rawValue: event.token))
             }

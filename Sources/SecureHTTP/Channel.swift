@@ -80,6 +80,9 @@ final class Channel: @unchecked Sendable {
     /// What to say of a peer that closed before the TLS handshake was over.
     var unfinishedAnswer: String? { session?.unfinishedAnswer }
 
+    /// How long ago the peer's kernel was heard last; nil without an established TCP connection.
+    var silence: Duration? { isClosed ? nil : Socket.silence(descriptor) }
+
     /// Connects, then goes on as `start` does.
     func connect(to address: SocketAddress, handler: @escaping (Event) -> Void) {
         dispatchPrecondition(condition: .onQueue(queue))

@@ -30,6 +30,7 @@ final class ClientExchange: @unchecked Sendable {
     private var channel: Channel?
     private var deadline: Deadline?
     private var connected: ((Result<Void, HTTPClientError>) -> Void)?
+    private var reached: (@Sendable () -> Void)?
     private var responded: ((Result<HTTPResponse, HTTPClientError>) -> Void)?
     /// A body that is read in pieces: from its request until its end has been read.
     private var stream: BodyStream?
@@ -42,11 +43,16 @@ final class ClientExchange: @unchecked Sendable {
         self.host = host
     }
 
-    /// Connects and shakes hands. `completion` is called once.
-    func connect(timeout: Duration, completion: @escaping (Result<Void, HTTPClientError>) -> Void) {
+    /// Connects and shakes hands. `completion` is called once; `reached` at most once, before it, when the TCP connection
+    /// stands.
+    func connect(
+        timeout: Duration, reached: (@Sendable () -> Void)?,
+        completion: @escaping (Result<Void, HTTPClientError>) -> Void
+    ) {
         dispatchPrecondition(condition: .onQueue(queue))
         guard case .new = state else { return completion(.failure(.closed)) }
         connected = completion
+        self.reached = reached
         state = .connecting(.connect)
         do throws(HTTPClientError) {
             let channel = try makeChannel()
@@ -154,6 +160,12 @@ final class ClientExchange: @unchecked Sendable {
         }
     }
 
+    /// How long ago the peer's kernel was heard last; nil without a connection.
+    var silence: Duration? {
+        dispatchPrecondition(condition: .onQueue(queue))
+        return channel?.silence
+    }
+
     /// Ends the connection from this side. What is under way fails with `.closed`.
     func close() {
         dispatchPrecondition(condition: .onQueue(queue))
@@ -165,6 +177,8 @@ final class ClientExchange: @unchecked Sendable {
     private func handle(_ event: Channel.Event) {
         switch event {
         case .connected:
+            reached?()
+            reached = nil
             if tls != nil { state = .connecting(.handshake) }
         case .ready:
             becomeReady()
@@ -308,6 +322,7 @@ final class ClientExchange: @unchecked Sendable {
         channel = nil
         let (connected, responded, handlers) = (connected, responded, closeHandlers)
         (self.connected, self.responded, closeHandlers) = (nil, nil, [])
+        reached = nil
         connected?(.failure(error))
         responded?(.failure(error))
         if let unfinished = stream, !unfinished.hasEnded {

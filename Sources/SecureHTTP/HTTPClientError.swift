@@ -30,6 +30,19 @@ package enum HTTPClientError: Error, Sendable, Equatable {
     case tooLarge(limit: Int)
 }
 
+extension HTTPClientError {
+    /// Whether something came back from the server's host before this failure: a refusal, a reset, the end of the connection,
+    /// bytes of any kind. Silence and errors of this host or of the network are nothing that came back.
+    package var isAnswer: Bool {
+        switch self {
+        case .connect(.connectionRefused), .connect(.connectionReset), .reset(.connectionReset), .reset(.brokenPipe):
+            true
+        case .tls, .certificate, .closed, .malformed, .tooLarge: true
+        case .connect, .timedOut, .reset: false
+        }
+    }
+}
+
 extension HTTPClientError: CustomStringConvertible {
     /// One line in words, such as "connected, but the TLS handshake did not finish in time".
     package var description: String {

@@ -23,16 +23,19 @@ package final class HTTPConnection: Sendable {
     ///   - tls: nil for plain HTTP.
     ///   - hostHeader: The Host field of every request.
     ///   - timeout: For the TCP connection and the handshake together.
+    ///   - reached: Called once when the TCP connection stands, before the handshake. Runs on the connection's queue; it must
+    ///     not block.
     /// - Returns: The connection, ready for a request.
     /// - Throws: `.connect`, `.timedOut(.connect)`, `.timedOut(.handshake)`, `.tls`, `.certificate`, `.closed`, `.reset`.
     package static func connect(
-        to address: SocketAddress, tls: TLSClientContext?, hostHeader: String, timeout: Duration
+        to address: SocketAddress, tls: TLSClientContext?, hostHeader: String, timeout: Duration,
+        reached: (@Sendable () -> Void)? = nil
     ) async throws(HTTPClientError) -> HTTPConnection {
         let exchange = ClientExchange(address: address, tls: tls, host: hostHeader)
         let result: Result<Void, HTTPClientError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 exchange.queue.async {
-                    exchange.connect(timeout: timeout) { continuation.resume(returning: $0) }
+                    exchange.connect(timeout: timeout, reached: reached) { continuation.resume(returning: $0) }
                 }
             }
         } onCancel: {
@@ -111,6 +114,16 @@ package final class HTTPConnection: Sendable {
 
     /// The server's certificate; nil without TLS. One that did not verify is in `HTTPClientError.certificate`.
     package var peerCertificate: CertificateSummary? { exchange.shared.withLock { $0.peerCertificate } }
+
+    /// How long ago the server's kernel was heard last, by its data or its acknowledgements; nil when the connection has
+    /// ended. A server that hangs is heard: its kernel acknowledges what it does not read.
+    package func silence() async -> Duration? {
+        let exchange = exchange
+        defer { withExtendedLifetime(self) {} }
+        return await withCheckedContinuation { continuation in
+            exchange.queue.async { continuation.resume(returning: exchange.silence) }
+        }
+    }
 
     /// Whether another request may be sent: false after a failure, a close, or a response that announced the close
     /// (`Connection: close`, HTTP/1.0).

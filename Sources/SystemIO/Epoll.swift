@@ -12,32 +12,32 @@ package struct Epoll: ~Copyable, Sendable {
     @frozen
     package struct Events: Sendable, Equatable {
         package let rawValue: UInt32
-        @inlinable
+        @inlinable @inline(__always)
         package init(rawValue: UInt32) { self.rawValue = rawValue }
 
         /// EPOLLIN: there is something to read, or the stream has ended.
-        @inlinable package static var readable: Events { Events(rawValue: 0x001) }
+        @inlinable @inline(__always) package static var readable: Events { Events(rawValue: 0x001) }
         /// EPOLLOUT: there is room to write, or a connect has ended.
-        @inlinable package static var writable: Events { Events(rawValue: 0x004) }
+        @inlinable @inline(__always) package static var writable: Events { Events(rawValue: 0x004) }
         /// EPOLLERR: an error waits on the socket.
-        @inlinable package static var error: Events { Events(rawValue: 0x008) }
+        @inlinable @inline(__always) package static var error: Events { Events(rawValue: 0x008) }
         /// EPOLLHUP: both directions are shut.
-        @inlinable package static var hangUp: Events { Events(rawValue: 0x010) }
+        @inlinable @inline(__always) package static var hangUp: Events { Events(rawValue: 0x010) }
         /// EPOLLRDHUP: the peer will send no more.
-        @inlinable package static var peerClosed: Events { Events(rawValue: 0x2000) }
+        @inlinable @inline(__always) package static var peerClosed: Events { Events(rawValue: 0x2000) }
         /// EPOLLET: tell of changes once.
-        @inlinable package static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
+        @inlinable @inline(__always) package static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
         /// Nothing.
-        @inlinable package static var none: Events { Events(rawValue: 0) }
+        @inlinable @inline(__always) package static var none: Events { Events(rawValue: 0) }
 
         /// All of both.
-        @inlinable
+        @inlinable @inline(__always)
         package static func | (left: Events, right: Events) -> Events {
             Events(rawValue: left.rawValue | right.rawValue)
         }
 
         /// Whether any of `others` is among these.
-        @inlinable
+        @inlinable @inline(__always)
         package func hasAny(of others: Events) -> Bool { rawValue & others.rawValue != 0 }
     }
 
@@ -93,7 +93,7 @@ package struct Epoll: ~Copyable, Sendable {
         deinit { storage.deallocate() }
 
         /// The event at an index below what `wait` returned.
-        @inlinable
+        @inlinable @inline(__always)
         package subscript(index: Int) -> (events: Events, token: UInt64) {
             precondition(index >= 0 && index < capacity)
             return (

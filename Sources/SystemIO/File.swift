@@ -43,6 +43,41 @@ package enum File {
     ///   - bytes: The content.
     ///   - mode: Permissions of the new file.
     package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o644) throws(Errno) {
+        try place(bytes, beside: path, mode: mode) { rename($0, path) }
+    }
+
+    /// Makes a file as a whole where there is none: `replace`, but EEXIST when the path is taken (link(2)).
+    package static func create(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o644) throws(Errno) {
+        try place(bytes, beside: path, mode: mode) { temporary in
+            let result = link(temporary, path)
+            if result == 0 { unlink(temporary) }
+            return result
+        }
+    }
+
+    /// Where a path leads to, through symbolic links (realpath(3)).
+    ///
+    /// - Returns: nil when nothing is there.
+    /// - Throws: EINVAL when it is anything but a regular file, such as a folder or a terminal.
+    package static func regularFile(at path: String) throws(Errno) -> String? {
+        guard let resolved = realpath(path, nil) else {
+            let error = Errno.current
+            if error == .noSuchFile { return nil }
+            throw error
+        }
+        defer { free(resolved) }
+        var status = stat()
+        guard stat(resolved, &status) == 0 else { throw .current }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .invalidArgument }
+        return String(cString: resolved)
+    }
+
+    /// Writes a temporary file in the folder of a path, and puts it in its place.
+    ///
+    /// - Parameter put: Gives the temporary file the name `path`; 0, or -1 and errno. What is left on failure is removed.
+    private static func place(
+        _ bytes: [UInt8], beside path: String, mode: UInt32, put: (String) -> Int32
+    ) throws(Errno) {
         let temporary = "\(path).new-\(getpid())"
         // What is left of a process of that number goes; a link that somebody has put there is not followed.
         try remove(temporary)
@@ -52,7 +87,7 @@ package enum File {
             let descriptor = OwnedDescriptor(owning: number)
             try writeAll(bytes, to: descriptor.rawValue)
             guard fsync(descriptor.rawValue) == 0 else { throw .current }
-            guard rename(temporary, path) == 0 else { throw .current }
+            guard put(temporary) == 0 else { throw .current }
         } catch {
             unlink(temporary)
             throw error

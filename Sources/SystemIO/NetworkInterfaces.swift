@@ -3,18 +3,21 @@ import Glibc
 /// This host's own addresses.
 package enum NetworkInterfaces {
     /// The addresses of all interfaces that are up, without loopback and link-local ones (getifaddrs(3)). Port 0.
-    package static func globalAddresses() -> [SocketAddress] {
-        addresses(where: { $0 & UInt32(IFF_LOOPBACK) == 0 }).filter { !$0.isLinkLocal }
+    ///
+    /// - Throws: As `addresses`.
+    package static func globalAddresses() throws(Errno) -> [SocketAddress] {
+        try addresses(where: { $0 & UInt32(IFF_LOOPBACK) == 0 }).filter { !$0.isLinkLocal }
     }
 
     /// The addresses of all interfaces that are up, also those that a loopback interface has. Port 0.
-    package static func addresses() -> [SocketAddress] { addresses(where: { _ in true }) }
+    ///
+    /// - Throws: What socket(2) says to a netlink socket; EAFNOSUPPORT in a sandbox that forbids those.
+    package static func addresses() throws(Errno) -> [SocketAddress] { try addresses(where: { _ in true }) }
 
     /// - Parameter isWanted: Tells by the flags of an interface that is up (netdevice(7)).
-    private static func addresses(where isWanted: (UInt32) -> Bool) -> [SocketAddress] {
+    private static func addresses(where isWanted: (UInt32) -> Bool) throws(Errno) -> [SocketAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
-        // It needs a netlink socket: a sandbox that forbids those leaves this host without known addresses.
-        guard getifaddrs(&list) == 0 else { return [] }
+        guard getifaddrs(&list) == 0 else { throw .current }
         defer { freeifaddrs(list) }
         var result: [SocketAddress] = []
         var next = list

@@ -52,7 +52,7 @@ package enum ServiceManager {
         }
     }
 
-    private static func notify(_ state: String) {
+    static func notify(_ state: String) {
         sd_notify(0, state)
     }
 }

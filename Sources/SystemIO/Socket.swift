@@ -85,7 +85,7 @@ package enum Socket {
     package static func unreadBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unread_bytes(descriptor)) }
 
     /// recv(2) into the buffer.
-    @inlinable
+    @inlinable @inline(__always)
     package static func receive(
         _ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) -> IOResult {
@@ -101,10 +101,16 @@ package enum Socket {
     }
 
     /// send(2) with MSG_NOSIGNAL: a peer that reads no more is EPIPE, not a signal.
-    @inlinable
-    package static func send(_ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer) -> IOResult {
+    ///
+    /// - Parameter holdingBack: Leaves the last segment for what follows at once: more bytes, `shutdownSend`, close(2) or
+    ///   `push` (MSG_MORE). After 200 ms the kernel waits no longer.
+    @inlinable @inline(__always)
+    package static func send(
+        _ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer, holdingBack: Bool = false
+    ) -> IOResult {
+        let flags = holdingBack ? clinux_msg_more() : 0
         while true {
-            let count = clinux_send(descriptor, bytes.baseAddress, bytes.count)
+            let count = clinux_send(descriptor, bytes.baseAddress, bytes.count, flags)
             if count >= 0 { return .moved(count) }
             switch Errno.current {
             case .wouldBlock: return .wouldBlock
@@ -113,6 +119,9 @@ package enum Socket {
             }
         }
     }
+
+    /// Sends what was held back: to set TCP_NODELAY, again or not, does that (tcp(7)).
+    package static func push(_ descriptor: BorrowedDescriptor) { try? SocketOption.noDelay.set(on: descriptor) }
 
     /// shutdown(2) of the sending side: the peer reads what was sent and then the end of the stream.
     ///
@@ -130,6 +139,17 @@ package enum Socket {
     package static func resetOnClose(_ descriptor: BorrowedDescriptor) {
         var value = linger(l_onoff: 1, l_linger: 0)
         _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Ends a TCP connection with RST at once, also while other descriptors of it are open, in this process or another
+    /// (connect(2) with AF_UNSPEC). Closing the last one would do the same after `resetOnClose`.
+    package static func abort(_ descriptor: BorrowedDescriptor) { _ = clinux_abort_connection(descriptor) }
+
+    /// Takes up a socket that somebody else has made: from here on it is non-blocking, as those are that are made here.
+    ///
+    /// - Returns: Whether it is a stream socket that listens (SO_TYPE, SO_ACCEPTCONN).
+    package static func takeUpListener(_ descriptor: BorrowedDescriptor) -> Bool {
+        clinux_is_listening(descriptor) != 0 && clinux_set_nonblocking(descriptor) == 0
     }
 
     /// Whether it is a socket that listens (SO_ACCEPTCONN).

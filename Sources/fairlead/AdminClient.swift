@@ -69,9 +69,59 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
                 failures.append("\(Self.describe(candidate)): \(error)")
             }
         }
+        throw Self.unreachable(failures)
+    }
+
+    /// Opens a connection for reading, for a caller that must have its answers by a fixed moment.
+    ///
+    /// A port that cannot be connected to is followed by the next; one that takes the connection and says nothing is not: the
+    /// other belongs to the same process.
+    /// - Parameter deadline: The end of this and of all that is asked, in monotonic nanoseconds.
+    /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
+    func openSession(deadline: UInt64) async throws(ExitCode) -> AdminSession {
+        var failures: [String] = []
+        for candidate in candidates {
+            do throws(HTTPClientError) {
+                let connection = try await HTTPConnection.connect(
+                    to: candidate, tls: nil, hostHeader: "localhost", timeout: AdminSession.remaining(until: deadline))
+                return AdminSession(connection: connection, name: Self.describe(candidate), deadline: deadline)
+            } catch {
+                failures.append("\(Self.describe(candidate)): \(error)")
+            }
+        }
+        throw Self.unreachable(failures)
+    }
+
+    /// Says that the port cannot be reached, and where it was looked for.
+    fileprivate static func unreachable(_ failures: [String]) -> ExitCode {
         StandardStream.error.write(
             "cannot reach the admin port at \(failures.joined(separator: ", nor at "))\n"
                 + "Is fairlead running? Name another port with --admin, as the configuration's `admin` has it.\n")
-        throw .unreachable
+        return .unreachable
+    }
+}
+
+/// A connection to an admin port on which several questions are asked, all by one moment.
+struct AdminSession {
+    fileprivate let connection: HTTPConnection
+    fileprivate let name: String
+    fileprivate let deadline: UInt64
+
+    /// Asks.
+    ///
+    /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
+    func get(_ target: String) async throws(ExitCode) -> HTTPResponse {
+        do throws(HTTPClientError) {
+            return try await connection.send(
+                HTTPRequest(method: "GET", target: target), timeout: Self.remaining(until: deadline))
+        } catch {
+            throw AdminEndpoint.unreachable(["\(name): \(error)"])
+        }
+    }
+
+    /// At least a millisecond, so that what has just arrived is still read.
+    fileprivate static func remaining(until deadline: UInt64) -> Duration {
+        let now = MonotonicClock.nanoseconds()
+        return deadline > now ? max(.milliseconds(1), .nanoseconds(Int64(deadline - now))) : .milliseconds(1)
     }
 }

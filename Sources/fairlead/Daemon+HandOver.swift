@@ -50,7 +50,6 @@ extension Daemon {
 
     /// Makes what was inherited known, before anything is opened.
     func prepare(_ inherited: Inheritance) {
-        for fault in inherited.faults { logger.error("not all that the former process has left can be used: \(fault)") }
         dataPlane.inherit(inherited.plane)
         for backend in inherited.plane.backends { BackendIDs.reserve(through: backend.id) }
         guard let memory = inherited.memory else { return }
@@ -87,11 +86,12 @@ extension Daemon {
         _ = await everyWorkerTurns()
         let now = MonotonicClock.nanoseconds()
         let pause = Duration.nanoseconds(Int64(clamping: now - min(now, memory.frozenAt)))
-        upgrades = UpgradeRecord(
-            count: memory.upgrades,
-            last: UpgradeRecord.Last(
-                at: WallClock.seconds(), formerVersion: memory.version,
-                connections: inherited.plane.connections.count, pause: pause))
+        announce(inherited.former, connections: inherited.plane.connections.count, pause: pause)
+        upgrades.count = memory.upgrades
+        guard inherited.former == .replaced else { return }
+        upgrades.last = UpgradeRecord.Last(
+            at: WallClock.seconds(), formerVersion: memory.version, connections: inherited.plane.connections.count,
+            pause: pause)
         logger.notice(
             """
             goes on with \(inherited.plane.connections.count) connections of version \(memory.version), which have stood \

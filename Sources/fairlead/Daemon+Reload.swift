@@ -51,25 +51,33 @@ extension Daemon {
 
     /// Why the file cannot be applied; empty when it has been.
     private func applyFile() async -> [String] {
+        let configuration: Configuration
         do throws(ConfigurationFaults) {
-            let configuration = try await Self.load(loaded.path)
-            do throws(Failure) {
-                try await reload(configuration)
-                return []
-            } catch {
-                return error.reasons
-            }
+            configuration = try await Self.load(loaded.path)
         } catch {
             return "\(error)".split(separator: "\n").map(String.init)
         }
+        // Reading may have taken long.
+        if let reason = reasonNotToReload { return [reason] }
+        isApplying = true
+        defer { isApplying = false }
+        do throws(Failure) {
+            try await reload(configuration)
+            return []
+        } catch {
+            return error.reasons
+        }
     }
 
-    /// Reads the file beside this actor: a file system that hangs must not keep it from everything else.
+    /// Reads the file, and every file that it names, beside this actor: a file system that hangs must not keep it from
+    /// everything else.
     private static func load(_ path: String) async throws(ConfigurationFaults) -> Configuration {
         let result: Result<Configuration, ConfigurationFaults> = await withCheckedContinuation { continuation in
             DispatchQueue.global().async {
                 do throws(ConfigurationFaults) {
-                    continuation.resume(returning: .success(try ConfigurationLoader.load(path: path)))
+                    let configuration = try ConfigurationLoader.load(path: path)
+                    if let faults = keyFaults(configuration, path: path) { throw faults }
+                    continuation.resume(returning: .success(configuration))
                 } catch {
                     continuation.resume(returning: .failure(error))
                 }

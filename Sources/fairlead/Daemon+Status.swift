@@ -152,7 +152,7 @@ extension Daemon {
             help: "Times that a guard began to hold backends although their probes fail.", samples: activations)
         return MetricsInput(
             status: await status(), backends: details,
-            extra: [guards] + relayFamilies() + (await discoveryFamilies()))
+            extra: [guards] + relayFamilies() + coverFamilies + (await discoveryFamilies()))
     }
 
     /// Counters that the status does not have.

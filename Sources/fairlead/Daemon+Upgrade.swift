@@ -25,8 +25,8 @@ extension Daemon {
         } else {
             isUpgrading = true
             defer { isUpgrading = false }
-            // It binds and closes sockets.
-            _ = await lastReload?.value
+            // It binds and closes sockets. One that still reads its file refuses itself when it is through.
+            if isApplying { _ = await lastReload?.value }
             ServiceManager.reloading()
             do throws(UpgradeRefusal) {
                 try await replaceProgram()
@@ -34,6 +34,8 @@ extension Daemon {
             } catch {
                 reasons = error.reasons
             }
+            // An attempt that has come to the last step has given it up.
+            if await store?.isEmpty == true { await keepAgain() }
             upgradeFaults = reasons
             let status = await statusLine()
             if !isStopping { ServiceManager.ready(status: status) }
@@ -57,6 +59,7 @@ extension Daemon {
             throw UpgradeRefusal(reasons: ["where fairlead was started from cannot be told: /proc is not mounted"])
         }
         try await rehearse(program)
+        guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         logger.notice("upgrading to \(program), with \(dataPlane.openConnections) connections")
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen
@@ -69,6 +72,7 @@ extension Daemon {
         defer { frozen.resume() }
         let state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
         let (bytes, descriptors) = state.written()
+        await giveUpKeeping()
         // With no wait between this and the other program.
         guard !isStopping, !stopWish.isExpressed else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         do throws(Errno) {

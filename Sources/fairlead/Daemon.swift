@@ -52,7 +52,9 @@ actor Daemon {
     nonisolated let program = ProcessImage.path(argument: CommandLine.arguments.first ?? "")
     /// The reload that was asked for last; see `reload()`.
     var lastReload: Task<Result<String, ReloadRefusal>, Never>?
-    /// Why that one was refused; empty when it was not.
+    /// Whether one has read its file and changes what runs.
+    var isApplying = false
+    /// Why the last one was refused; empty when it was not.
     var reloadFaults: [String] = []
     /// From the moment on that clients are served.
     private(set) var hasStarted = false
@@ -60,6 +62,12 @@ actor Daemon {
     private(set) var isStopping = false
     /// Whether connections are not waited for any more.
     private var isHurried = false
+    /// What is kept with the service manager; nil: there is none.
+    var store: ServiceStore?
+    /// Covers connections against the death of this process.
+    var coverTask: Task<Void, Never>?
+    /// How far that reaches.
+    var coverReport = CoverReport()
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     ///
@@ -119,9 +127,11 @@ actor Daemon {
         // Taken, not kept: its records are large.
         var inherited = inheritance.take() ?? Inheritance()
         let adminSockets = takeAdminSockets(&inherited)
+        closeUnwanted(&inherited)
+        for fault in inherited.faults { logger.error("not all that the former process has left can be used: \(fault)") }
         if !inherited.isEmpty { prepare(inherited) }
         for frontend in loaded.configuration.frontends {
-            try open(frontend.dataPlaneOptions, isLenient: !inherited.isEmpty)
+            try open(frontend.dataPlaneOptions, isLenient: inherited.isDependedOn)
         }
         var controllers: [FrontendController] = []
         for frontend in loaded.configuration.frontends {
@@ -136,11 +146,12 @@ actor Daemon {
         }
         for controller in controllers { await controller.start() }
         if !inherited.isEmpty { await goOn(with: inherited) }
-        try startAdmin(adminSockets, isLenient: !inherited.isEmpty)
+        try startAdmin(adminSockets, isLenient: inherited.isDependedOn)
         await watchEtcd(loaded.configuration.etcd)
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
         noteIdleFields(loaded.configuration)
+        await startKeeping(names: inherited.storedNames)
         hasStarted = true
     }
 
@@ -215,15 +226,24 @@ actor Daemon {
 
     /// Applies another configuration in place. Connections to backends that stay are untouched; removed backends drain.
     ///
-    /// - Throws: With every reason, when an address cannot be listened on or a key cannot be used; then nothing changes.
+    /// - Parameter configuration: One whose certificates and keys were loaded once (`keyFaults`).
+    /// - Throws: With every reason, when an address cannot be listened on; then nothing changes.
     func reload(_ configuration: Configuration) async throws(Failure) {
         let former = loaded.configuration
         let formerByName = Dictionary(uniqueKeysWithValues: former.frontends.map { ($0.name, $0) })
         let wanted = Set(configuration.frontends.map(\.name))
-        if let faults = Self.keyFaults(configuration, path: loaded.path) {
-            throw Failure(reasons: "\(faults)".split(separator: "\n").map(String.init))
+        let isMoving =
+            formerByName.mapValues(\.listen)
+            != Dictionary(
+                uniqueKeysWithValues: configuration.frontends.map { ($0.name, $0.listen) })
+        // Whoever keeps a duplicate of a socket that is closed here would go on to take clients by it, for nobody.
+        if isMoving { await store?.giveUpListeners() }
+        do throws(Failure) {
+            try listen(configuration.frontends, former: formerByName)
+        } catch {
+            if isMoving { await keepListeners() }
+            throw error
         }
-        try listen(configuration.frontends, former: formerByName)
 
         let removed = controllers.filter { !wanted.contains($0.name) }
         var ordered: [FrontendController] = []
@@ -250,6 +270,7 @@ actor Daemon {
             await controller.stop()
             logger.notice("frontend \(controller.name) is closed; its connections stay until they end")
         }
+        if isMoving { await keepListeners() }
         noteFixedFields(former, configuration)
         noteIdleFields(configuration)
         loaded.configuration = configuration
@@ -298,10 +319,12 @@ actor Daemon {
 
     /// Accepts no more, waits for connections to end, at most `shutdownGracePeriod`, and ends the rest. Not ready meanwhile.
     func stop() async {
-        isStopping = true
+        beginStop()
         ServiceManager.stopping(status: "stopping")
-        // It would open again what is closed here.
-        _ = await lastReload?.value
+        // It would open again what is closed here. One that still reads its file refuses itself when it is through.
+        if isApplying { _ = await lastReload?.value }
+        coverTask?.cancel()
+        await store?.giveUpListeners()
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)
         dataPlane.stopAccepting()
         // Workers accept what waits in their queues first. Those clients count only after that.
@@ -312,6 +335,8 @@ actor Daemon {
         for controller in controllers { await controller.stop() }
         admin?.stop()
         await admin?.stopped()
+        // Duplicates of the connections that are left would keep them open.
+        await store?.letGoOfConnections()
         // It may have ceased to turn since.
         if isTurning { isTurning = await everyWorkerTurns() }
         guard isTurning else {
@@ -344,6 +369,9 @@ actor Daemon {
             logger.notice("stopping: \(left) connections are reset \(why)")
         }
     }
+
+    /// From here on nothing else is begun.
+    func beginStop() { isStopping = true }
 
     /// Ends the wait of `stop`.
     func hurry() { isHurried = true }

@@ -15,9 +15,9 @@ struct Fairlead: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            RunCommand.self, CheckCommand.self, StatusCommand.self, DrainCommand.self, ResumeCommand.self,
-            WeightCommand.self, ReloadCommand.self, UpgradeCommand.self, DemoCommand.self, VersionCommand.self,
-            StateCommand.self,
+            RunCommand.self, CheckCommand.self, StatusCommand.self, AliveCommand.self, DrainCommand.self,
+            ResumeCommand.self, WeightCommand.self, ReloadCommand.self, UpgradeCommand.self, KubeconfigCommand.self,
+            DemoCommand.self, VersionCommand.self, StateCommand.self,
         ]
     )
 }

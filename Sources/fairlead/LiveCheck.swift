@@ -28,7 +28,7 @@ struct LiveCheck {
                 guard address.isUnspecified else {
                     return [ClientName(name: address.host, origin: "the frontend listens on it", isExplicit: true)]
                 }
-                return NetworkInterfaces.globalAddresses().map {
+                return ((try? NetworkInterfaces.globalAddresses()) ?? []).map {
                     ClientName(name: $0.host, origin: "an address of this host", isExplicit: false)
                 }
             }

@@ -17,7 +17,8 @@ struct AdminRouterTests {
 
     @Test(arguments: [
         ("/livez", "text/plain"), ("/readyz", "text/plain"), ("/readyz?verbose", "text/plain"),
-        ("/metrics", "text/plain; version=0.0.4"), ("/v1/status", "application/json"), ("/", "text/html"),
+        ("/metrics", "text/plain; version=0.0.4"), ("/v1/status", "application/json"),
+        ("/v1/paths", "application/json"), ("/", "text/html"),
         ("/dashboard.js", "text/javascript"), ("/dashboard.css", "text/css"),
     ])
     func everyReadAnswersToGetAndHeadOnBothTransports(target: String, type: String) async throws {
@@ -35,6 +36,18 @@ struct AdminRouterTests {
 
     @Test func statusIsTheModelsJSON() async throws {
         #expect(try Status(json: await respond("GET", "/v1/status").body) == Samples.full)
+    }
+
+    @Test func pathsAreToldAsTheSourceSees() async throws {
+        let response = await respond("GET", "/v1/paths")
+        let paths = try PathsStatus(json: response.body)
+        #expect(paths.frontends.map(\.name) == Samples.full.frontends.map(\.name))
+        #expect(paths == (await source.paths()))
+        // The names are a contract.
+        for key in [#""cut" : false"#, #""path" : "alive""#, #""listen" : ["#] {
+            #expect(response.text.contains(key), "\(key) is not in \(response.text)")
+        }
+        #expect(await respond("POST", "/v1/paths", user: 0, over: .unix).status == 405)
     }
 
     @Test func notReadySaysWhichBackendsAndWhy() async {

@@ -36,6 +36,17 @@ final class SampleSource: AdminSource {
     func metrics() async -> MetricsInput { MetricsInput(status: current) }
     func reasonNotLive() async -> String? { live ? nil : "a worker is stuck" }
 
+    func paths() async -> PathsStatus {
+        PathsStatus(
+            frontends: current.frontends.map { frontend in
+                PathsStatus.Frontend(
+                    name: frontend.name, listen: frontend.listen, isCut: false,
+                    backends: frontend.backends.map {
+                        PathsStatus.Backend(name: $0.name, address: $0.address, path: "alive")
+                    })
+            })
+    }
+
     func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
         try check(frontend, backend)
         log.withLock { $0.append("\(frontend)/\(backend) drained=\(drained)") }

@@ -57,9 +57,7 @@ enum Samples {
                 name: "kube-scheduler", holder: "master-1_x", state: "held", renewedAgoSeconds: 1.5,
                 durationSeconds: 15, transitions: 3, formerHolders: ["master-2_y"])
         ],
-        upgrade: UpgradeStatus(
-            count: 2, at: Timestamp("2026-03-01T12:00:00Z")!, formerVersion: "0.0.9", connections: 4000,
-            pauseSeconds: 0.125))
+        upgrade: UpgradeStatus(count: 2, at: start, formerVersion: "0.0.9", connections: 7, pauseSeconds: 0.125))
 
     static let bare = Status(
         version: "0.1.0", pid: 1, startTime: start, ready: false,

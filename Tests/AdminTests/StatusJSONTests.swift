@@ -10,7 +10,7 @@ struct StatusJSONTests {
 
     @Test func whatIsAbsentIsNullAndKeepsItsKey() throws {
         let text = String(decoding: try Samples.bare.json(), as: UTF8.self)
-        for key in ["etcd", "leases", "upgrade", "guard", "etcdMember", "probe", "certificate"] {
+        for key in ["etcd", "leases", "guard", "etcdMember", "probe", "certificate", "upgrade"] {
             #expect(text.contains("\"\(key)\" : null"), "\(key) must be there")
         }
         var status = Samples.bare
@@ -240,8 +240,8 @@ private let golden = """
       "ready" : true,
       "startTime" : "2026-03-01T10:00:00.000Z",
       "upgrade" : {
-        "at" : "2026-03-01T12:00:00.000Z",
-        "connections" : 4000,
+        "at" : "2026-03-01T10:00:00.000Z",
+        "connections" : 7,
         "count" : 2,
         "formerVersion" : "0.0.9",
         "pauseSeconds" : 0.125

@@ -21,6 +21,9 @@ final class FakeBackend: BackendProber {
         var underWay = 0
         var mostUnderWay = 0
         var isClosed = false
+        /// Whether the kernel of its host acknowledges what it gets, also when the process hangs.
+        var acknowledges = true
+        var heard: Instant?
         var connectionEnded: @Sendable () -> Void = {}
     }
 
@@ -46,18 +49,22 @@ final class FakeBackend: BackendProber {
             state.asked.append((question, clock.now()))
             state.underWay += 1
             state.mostUnderWay = max(state.mostUnderWay, state.underWay)
+            if state.acknowledges { state.heard = clock.now() }
             return question == .readiness ? state.readiness : state.liveness
         }
         defer { state.withLock { $0.underWay -= 1 } }
         switch behaviour {
         case .answers(let verdict, let status, let delay) where delay < timeout:
             if delay > .zero { try? await clock.sleep(until: clock.now() + delay) }
+            if case .failed = verdict {} else { state.withLock { $0.heard = clock.now() } }
             return ProbeAnswer(verdict: verdict, status: status)
         case .answers, .hangs:
             try? await clock.sleep(until: clock.now() + timeout)
             return ProbeAnswer(verdict: .failed(.timedOut, "no answer"))
         }
     }
+
+    func lastHeard() async -> Instant? { state.withLock(\.heard) }
 
     func keepIdle(atMost count: Int) {}
 

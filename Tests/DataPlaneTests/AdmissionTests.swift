@@ -171,6 +171,47 @@ extension DataPlaneSuite {
             for newcomer in newcomers { #expect(try await newcomer.receiveText(1) == "!") }
         }
 
+        @Test func twoMayWaitOnAWorkerHoweverManyWaitOnTheOthers() async throws {
+            // A place that comes up just when it is counted hides one of the two, now and then.
+            for _ in 0..<5 {
+                if try await queueOfTwoWorkers() > 16 { return }
+            }
+            Issue.record("the second worker has never let one wait while 16 waited on the first")
+        }
+
+        /// The most that wait when one worker has let in as many as may wait on all together, 16, before the other comes to
+        /// accept anybody.
+        private func queueOfTwoWorkers() async throws -> Int {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(workers: 2, backends: [backend]) {
+                $0.maxConnectionRate = 1
+                $0.connect.timeout = .seconds(15)
+            }
+            let isOneHeld = Locked(false)
+            let gate = Gate()
+            relay.plane.onEveryWorker {
+                let isFirst = isOneHeld.withLock { held in
+                    defer { held = true }
+                    return !held
+                }
+                if isFirst { gate.pass() }
+            }
+            defer { gate.open() }
+            try await until("one worker waits") { gate.isReached }
+            var clients: [Peer] = []
+            for _ in 0..<80 {
+                if let client = try await relay.connectUnlessReset(from: Self.noisy) { clients.append(client) }
+            }
+            try await until("the queue is full") { try relay.counters.refusedByQueue > 0 }
+            gate.open()
+            var most = 0
+            try await until("both have accepted") {
+                most = try max(most, relay.counters.queued)
+                return try relay.counters.accepted == 80
+            }
+            return try max(most, relay.counters.queued)
+        }
+
         @Test func turnThatDoesNotComeInTimeEndsInAReset() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend]) {

@@ -20,11 +20,13 @@ extension DataPlaneSuite {
             #expect(try relay.counters.resets == 0)
         }
 
-        @Test func uploadGoesOnAfterTheBackendHasEnded() async throws {
+        @Test(arguments: [false, true]) func uploadGoesOnAfterTheBackendHasEnded(inABusyTime: Bool) async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend])
             let (client, server) = try await relay.pair(backend)
-            server.finishSending()
+            var others: [(client: Peer, server: Peer)] = []
+            if inABusyTime { for _ in 0..<4 { others.append(try await relay.pair(backend)) } }
+            try await relay.inABusyTurn(others) { server.finishSending() }
             #expect(try await client.receiveToEnd().isEmpty)
             try await client.send("still here")
             #expect(try await server.receiveText(10) == "still here")
@@ -33,6 +35,11 @@ extension DataPlaneSuite {
             #expect(try await server.receiveText(8) == "and here")
             client.close()
             #expect(try await server.receiveToEnd().isEmpty)
+            for other in others {
+                other.client.close()
+                #expect(try await other.server.receiveToEnd().isEmpty)
+                other.server.close()
+            }
             try await relay.becomesIdle()
             #expect(try relay.counters.resets == 0)
         }

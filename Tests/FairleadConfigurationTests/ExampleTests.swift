@@ -56,4 +56,15 @@ import Testing
             #expect(frontend.health.tls.caFile != nil, "the probes must be verified")
         }
     }
+
+    @Test func `what a package begins with lacks the CA and the backends, and nothing else`() throws {
+        let text = String(decoding: try File.read(repositoryFile("config/initial.yaml")), as: UTF8.self)
+        let faults = #expect(throws: ConfigurationFaults.self) {
+            try ConfigurationLoader.parse(text: text, path: "/nonexistent/fairlead.yaml")
+        }
+        #expect(faults?.faults.map(\.fieldPath) == ["frontends[0].health.tls.caFile", "frontends[0].backends"])
+        let completed = text.replacing("  backends: []", with: "  backends:").replacing("  # - {", with: "  - {")
+        let loaded = try ConfigurationLoader.parse(text: completed, path: "/etc/fairlead.yaml", checkingFiles: false)
+        #expect(loaded.frontends.map(\.backends.count) == [3])
+    }
 }

@@ -15,7 +15,10 @@ import Testing
     @Test func `the help lists every command and every exit code`() async throws {
         let help = try await FairleadBinary.run("--help")
         #expect(help.exitCode == 0)
-        for command in ["run", "check", "status", "drain", "resume", "weight", "reload", "demo", "version"] {
+        for command in [
+            "run", "check", "status", "alive", "drain", "resume", "weight", "reload", "upgrade", "kubeconfig", "demo",
+            "version",
+        ] {
             #expect(help.output.contains("\n  \(command) "), "\(command) is not in \(help.output)")
         }
         for code in ["0 fine", "1 a finding", "64", "69", "71", "78"] {
@@ -24,8 +27,9 @@ import Testing
     }
 
     @Test(arguments: [
-        "run": "--config", "check": "--client-address", "status": "--watch", "drain": "<backend>",
-        "resume": "<backend>", "weight": "<weight>", "reload": "--admin", "demo": "--for",
+        "run": "--config", "check": "--client-address", "status": "--watch", "alive": "--peer", "drain": "<backend>",
+        "resume": "<backend>", "weight": "<weight>", "reload": "--admin", "upgrade": "--admin",
+        "kubeconfig": "--server", "demo": "--for",
     ])
     func `every command has a help text`(command: String, option: String) async throws {
         let help = try await FairleadBinary.run("help", command)
@@ -38,6 +42,8 @@ import Testing
         ["fly"], ["run", "--colour"], ["status", "-o", "xml"], ["status", "--admin", "somewhere"],
         ["weight", "api", "a"],
         ["weight", "api", "a", "1000"], ["run", "--log-level", "loud"], ["demo", "--for", "5"],
+        ["kubeconfig", "--server", "http://10.0.0.10"], ["kubeconfig", "--server", "0.0.0.0"],
+        ["kubeconfig", "--server", "10.0.0.10:0"],
     ])
     func `wrong usage ends with 64`(arguments: [String]) async throws {
         let result = try await FairleadBinary.run([FairleadBinary.path] + arguments)

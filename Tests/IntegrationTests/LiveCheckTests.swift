@@ -36,7 +36,9 @@ import Testing
         #expect(!result.output.contains("not valid for localhost"), "\(result.output)")
     }
 
-    @Test(.enabled(if: !NetworkInterfaces.globalAddresses().isEmpty, "this host has no address but loopback"))
+    @Test(
+        .enabled(
+            if: (try? NetworkInterfaces.globalAddresses())?.isEmpty == false, "this host has no address but loopback"))
     func `addresses of the host that nobody has named are no findings`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server(validFor: .seconds(90 * 86_400)))

@@ -16,6 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "Passing.h"
+
 int clinux_epoll_ctl_add(int epoll, int descriptor, uint32_t events, uint64_t data);
 int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t data);
 int clinux_epoll_ctl_del(int epoll, int descriptor);
@@ -27,9 +29,10 @@ static inline uint64_t clinux_epoll_event_data(const struct epoll_event *event) 
 static inline ssize_t clinux_recv(int descriptor, void *buffer, size_t length) {
     return syscall(SYS_recvfrom, descriptor, buffer, length, 0, NULL, NULL);
 }
-static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t length) {
-    return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL, NULL, 0);
+static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t length, int flags) {
+    return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL | flags, NULL, 0);
 }
+static inline int clinux_msg_more(void) { return MSG_MORE; }
 
 /// The bytes that a read would find (FIONREAD, tcp(7)); 0 when that cannot be told. ioctl(2) is variadic, which Swift cannot
 /// import.
@@ -38,6 +41,9 @@ static inline int clinux_unread_bytes(int descriptor) {
     return ioctl(descriptor, FIONREAD, &bytes) == 0 ? bytes : 0;
 }
 
+/// How long ago, in milliseconds, the peer's kernel was heard last on a TCP connection: its data or its acknowledgements
+/// (TCP_INFO, tcp(7)); -1 when the socket has no established connection.
+int64_t clinux_tcp_silence_milliseconds(int descriptor);
 int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
 int clinux_pipe2(int descriptors[2], int flags);
 int clinux_set_pipe_size(int descriptor, int bytes);

@@ -139,7 +139,7 @@ package actor DiscoveryWatcher {
         case .addresses(let written):
             saved = written
             // The frontend may have another address since it was written.
-            let own = OwnListeners(now: options.listen)
+            let own = ownListeners()
             let addresses = written.filter { !own.take($0) }
             guard !addresses.isEmpty else { return }
             set = DiscoveredSet(addresses)
@@ -192,8 +192,8 @@ package actor DiscoveryWatcher {
             }
             await client.close()
             let list = try JSONText.decode(ObjectList<EndpointObject>.self, from: body)
-            let listed = ListedAddresses(
-                list.items, portName: options.portName, own: OwnListeners(now: options.listen))
+            let own = (try? OwnListeners(now: options.listen)) ?? OwnListeners(listen: options.listen)
+            let listed = ListedAddresses(list.items, portName: options.portName, own: own)
             return (listed.addresses, listed.firstDropped ?? list.unreadable)
         } catch {
             await client.close()
@@ -226,8 +226,7 @@ package actor DiscoveryWatcher {
     }
 
     private func takeObjects() async {
-        let listed = ListedAddresses(
-            objects.values, portName: options.portName, own: OwnListeners(now: options.listen))
+        let listed = ListedAddresses(objects.values, portName: options.portName, own: ownListeners())
         if let reason = listed.firstDropped {
             droppedAddresses += UInt64(listed.dropped)
             sayOnce("\(listed.dropped) listed addresses are not used: \(reason)")
@@ -326,6 +325,19 @@ package actor DiscoveryWatcher {
             logger.warning(
                 "\(subject): \(cache.path) cannot be written: \(failure). A start without any apiserver would not know them"
             )
+        }
+    }
+
+    private func ownListeners() -> OwnListeners {
+        do throws(Errno) {
+            return try OwnListeners(now: options.listen)
+        } catch {
+            sayOnce(
+                """
+                this host's own addresses cannot be read (\(error)), so that one of them could be taken for a backend: let \
+                the service use netlink sockets (RestrictAddressFamilies=AF_NETLINK)
+                """)
+            return OwnListeners(listen: options.listen)
         }
     }
 

@@ -24,8 +24,10 @@ struct OwnListeners: Hashable, Sendable {
 
 extension OwnListeners {
     /// The listeners, and this host's addresses as they are now where those matter.
-    init(now listen: [SocketAddress]) {
+    ///
+    /// - Throws: When the host's addresses cannot be read.
+    init(now listen: [SocketAddress]) throws(Errno) {
         self.listen = listen
-        if listen.contains(where: \.isUnspecified) { hostAddresses = NetworkInterfaces.addresses() }
+        if listen.contains(where: \.isUnspecified) { hostAddresses = try NetworkInterfaces.addresses() }
     }
 }

@@ -10,9 +10,9 @@ package enum LiveEtcdProbe {
     package static func ask(_ options: EtcdOptions) async -> EtcdClusterHealth {
         var view = EtcdClusterView(isStacked: options.isStacked, members: options.members)
         await ask(view.records, options, &view)
-        view.discover(at: now)
+        view.discover(at: .now)
         await ask(view.records.filter(\.isDiscovered), options, &view)
-        return view.health(at: now)
+        return view.health(at: .now)
     }
 
     private static func ask(
@@ -27,9 +27,9 @@ package enum LiveEtcdProbe {
                 group.addTask {
                     let prober = NetworkEtcdProber(
                         member: record.specification, tls: options.tls, connectionEnded: {})
-                    let askedAt = now
+                    let askedAt = Instant.now
                     let facts = await prober.facts(timeout: options.timeout)
-                    let heardAt = now
+                    let heardAt = Instant.now
                     let remaining = options.timeout - (heardAt - askedAt)
                     var health = EtcdHealthAnswer.unknown
                     if case .success = facts, remaining > .zero { health = await prober.health(timeout: remaining) }
@@ -48,6 +48,4 @@ package enum LiveEtcdProbe {
             }
         }
     }
-
-    private static var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
 }

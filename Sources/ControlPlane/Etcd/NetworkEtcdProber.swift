@@ -17,24 +17,14 @@ actor NetworkEtcdProber: EtcdProber {
     /// Every so many probes go over a fresh connection, and ask a gateway again that was given up.
     static let probesPerConnection = 30
 
-    private let member: EtcdMemberSpecification
-    private let tlsOptions: TLSClientOptions
-    private let connectionEnded: @Sendable () -> Void
-    private var tls: TLSClientContext?
-    private var idle: Kept?
-    private var connectionsMade: UInt64 = 0
+    private let connections: KeptConnections
+    /// Whether there is a certificate to show.
+    private let hasCertificate: Bool
     private var probes = 0
-    private var isClosed = false
     private var prefix = prefixes[0]
     private var refusal: Refusal?
     /// The last version that was heard, for the answers that do not tell it.
     private var version: String?
-
-    /// A connection with its number, by which its end is told.
-    private struct Kept {
-        let number: UInt64
-        let connection: HTTPConnection
-    }
 
     /// Why the gateway is not asked for the status.
     private struct Refusal {
@@ -50,16 +40,17 @@ actor NetworkEtcdProber: EtcdProber {
     init(
         member: EtcdMemberSpecification, tls: TLSClientOptions, connectionEnded: @escaping @Sendable () -> Void
     ) {
-        self.member = member
-        tlsOptions = tls
-        self.connectionEnded = connectionEnded
+        connections = KeptConnections(
+            to: member.address, tls: member.usesTLS ? tls : nil, serverName: tls.serverName, limit: 1,
+            connectionEnded: connectionEnded)
+        hasCertificate = tls.certFile != nil
     }
 
     func facts(timeout: Duration) async -> Result<EtcdFacts, EtcdProbeFailure> {
-        let deadline = Self.now + timeout
+        let deadline = Instant.now + timeout
         probes += 1
         if probes.isMultiple(of: Self.probesPerConnection) {
-            dropIdle()
+            await connections.keepIdle(atMost: 0)
             refusal = nil
         }
         do throws(EtcdProbeFailure) {
@@ -70,7 +61,7 @@ actor NetworkEtcdProber: EtcdProber {
                 await addMembers(to: &facts, until: deadline)
                 await addAlarms(to: &facts, until: deadline)
             }
-            if facts.remark == nil, let failure = tls?.reloadFailure {
+            if facts.remark == nil, let failure = await connections.reloadFailure {
                 facts.remark = "changed files are not in use yet: \(failure)"
             }
             return .success(facts)
@@ -80,23 +71,22 @@ actor NetworkEtcdProber: EtcdProber {
     }
 
     func health(timeout: Duration) async -> EtcdHealthAnswer {
-        do throws(HTTPFailure) {
-            let response = try await send(get("/health"), limit: Self.answerLimit, until: Self.now + timeout)
+        do throws(KeptConnections.Failure) {
+            let response = try await connections.send(
+                get("/health"), bodyLimit: Self.answerLimit, until: .now + timeout
+            ).response
             return EtcdAnswers.health(status: response.status, response.body)
         } catch {
             switch error {
             case .client(.timedOut(phase: .response)): return .bad("/health gives no answer in time")
-            case .client(.malformed), .client(.tooLarge): return .bad("/health: \(error.words)")
+            case .client(let error) where error.isMalformed: return .bad("/health: \(error)")
             // The next question for the state tells what it was.
             default: return .unknown
             }
         }
     }
 
-    func close() {
-        isClosed = true
-        dropIdle()
-    }
+    func close() async { await connections.close() }
 
     // MARK: Questions
 
@@ -178,10 +168,10 @@ actor NetworkEtcdProber: EtcdProber {
     /// entry for every probe, and wait for a leader without end.
     private func addAlarms(to facts: inout EtcdFacts, until deadline: Instant) async {
         guard facts.alarms == nil, facts.leader != .none else { return }
-        let patience = (deadline - Self.now) / 2
+        let patience = (deadline - Instant.now) / 2
         do throws(EtcdProbeFailure) {
             let response = try await ask(
-                post("\(prefix)/maintenance/alarm", #"{"action":"GET"}"#), until: Self.now + patience)
+                post("\(prefix)/maintenance/alarm", #"{"action":"GET"}"#), until: Instant.now + patience)
             guard response.status == 200 else { return }
             facts.alarms = try? EtcdAnswers.alarms(response.body)
         } catch {
@@ -200,117 +190,29 @@ actor NetworkEtcdProber: EtcdProber {
             body: Array(body.utf8))
     }
 
-    // MARK: Connections
-
-    /// Why there is no response.
-    private enum HTTPFailure: Error {
-        case client(HTTPClientError)
-        case files(TLSError)
-
-        var words: String {
-            switch self {
-            case .client(let error): "\(error)"
-            case .files(let error): "\(error)"
-            }
-        }
-    }
-
     private func ask(
         _ request: HTTPRequest, limit: Int = answerLimit, until deadline: Instant
     ) async throws(EtcdProbeFailure) -> HTTPResponse {
-        do throws(HTTPFailure) {
-            return try await send(request, limit: limit, until: deadline)
+        do throws(KeptConnections.Failure) {
+            return try await connections.send(request, bodyLimit: limit, until: deadline).response
         } catch {
             switch error {
             case .files(let error):
                 throw EtcdProbeFailure(kind: .untrusted, reason: "it cannot be verified: \(error)")
-            case .client(let error):
-                throw EtcdProbeFailure(error, hasCertificate: tlsOptions.certFile != nil)
+            case .client(let error): throw EtcdProbeFailure(error, hasCertificate: hasCertificate)
             }
         }
     }
+}
 
-    /// Asks on the idle connection if there is one, else on a fresh one.
-    private func send(
-        _ request: HTTPRequest, limit: Int, until deadline: Instant
-    ) async throws(HTTPFailure) -> HTTPResponse {
-        if let kept = idle {
-            idle = nil
-            do throws(HTTPClientError) {
-                return try await exchange(request, on: kept, limit: limit, until: deadline)
-            } catch {
-                switch error {
-                // It ended just as it was used, which says nothing yet: ask again another way.
-                case .closed, .reset: if Task.isCancelled { throw .client(error) }
-                default: throw .client(error)
-                }
-            }
-        }
-        let context = try tlsContext()
-        do throws(HTTPClientError) {
-            let fresh = try await HTTPConnection.connect(
-                to: member.address, tls: context, hostHeader: tlsOptions.serverName ?? member.address.description,
-                timeout: deadline - Self.now)
-            return try await exchange(request, on: watch(fresh), limit: limit, until: deadline)
-        } catch {
-            throw .client(error)
+extension HTTPClientError {
+    /// An answer came, and cannot be read.
+    fileprivate var isMalformed: Bool {
+        switch self {
+        case .malformed, .tooLarge: true
+        default: false
         }
     }
-
-    private func exchange(
-        _ request: HTTPRequest, on kept: Kept, limit: Int, until deadline: Instant
-    ) async throws(HTTPClientError) -> HTTPResponse {
-        do throws(HTTPClientError) {
-            let response = try await kept.connection.send(
-                request, timeout: deadline - Self.now, bodyLimit: limit)
-            if kept.connection.isReusable, !isClosed {
-                dropIdle()
-                idle = kept
-            } else {
-                kept.connection.close()
-            }
-            return response
-        } catch {
-            kept.connection.close()
-            throw error
-        }
-    }
-
-    private func dropIdle() {
-        idle?.connection.close()
-        idle = nil
-    }
-
-    /// Reports the end of the connection if it is idle then. During an exchange the exchange reports.
-    private func watch(_ connection: HTTPConnection) -> Kept {
-        connectionsMade += 1
-        let number = connectionsMade
-        connection.onClose { [weak self] _ in
-            Task { await self?.ended(number) }
-        }
-        return Kept(number: number, connection: connection)
-    }
-
-    private func ended(_ number: UInt64) {
-        guard idle?.number == number else { return }
-        dropIdle()
-        connectionEnded()
-    }
-
-    /// The loaded TLS options, tried again at every probe while the files cannot be loaded.
-    private func tlsContext() throws(HTTPFailure) -> TLSClientContext? {
-        guard member.usesTLS else { return nil }
-        if let tls { return tls }
-        do throws(TLSError) {
-            let context = try TLSClientContext(tlsOptions)
-            tls = context
-            return context
-        } catch {
-            throw .files(error)
-        }
-    }
-
-    private static var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
 }
 
 extension EtcdProbeFailure {

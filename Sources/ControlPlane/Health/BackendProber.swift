@@ -5,6 +5,8 @@ import SystemIO
 protocol BackendProber: Sendable {
     /// Asks, and answers within about `timeout`, whatever the backend does. Several questions may be under way at a time.
     func ask(_ question: ProbeQuestion, timeout: Duration) async -> ProbeAnswer
+    /// When the backend's host was heard last, whatever it said and whoever asked; nil: never.
+    func lastHeard() async -> Instant?
     /// Closes idle connections beyond this many. A healthy backend costs one.
     func keepIdle(atMost count: Int) async
     /// Closes everything. Nothing is asked afterwards.

@@ -20,6 +20,8 @@ final class BackendWatch {
     var lastStart: Instant?
     /// When a probe was answered last, whatever the answer.
     var lastAnswer: Instant?
+    /// When its host was found to be out of reach, if that was the last answer.
+    var unreachableAt: Instant?
     /// When the first round is due: a fixed time, or it would stay ahead of the clock for ever.
     let firstDue: Instant
     /// The jitter of the current delay, drawn once a round so that planning twice gives the same time.

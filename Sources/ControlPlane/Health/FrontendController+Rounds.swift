@@ -102,7 +102,10 @@ extension FrontendController {
         let now = clock.now()
         let step = round.take(answer, to: question, at: now)
         watch.rounds[number]?.round = round
-        if question == .readiness { record(answer, of: watch, round: round) }
+        if question == .readiness {
+            watch.unreachableAt = if case .failed(.unreachable, _) = answer.verdict { now } else { nil }
+            record(answer, of: watch, round: round)
+        }
         switch step {
         case .wait:
             break

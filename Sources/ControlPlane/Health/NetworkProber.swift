@@ -4,8 +4,7 @@ import SystemIO
 
 /// Asks a backend over the network: HTTPS, HTTP or a bare TCP connect.
 ///
-/// One connection is kept alive between probes: it spares both sides a handshake a second, and its end is news. A question
-/// that finds no idle connection opens one; so when a probe hangs, the next goes another way.
+/// One connection is kept alive between probes.
 actor NetworkProber: BackendProber {
     /// Every so many readiness questions go over a fresh connection: a server that still answers on old connections may
     /// accept no new ones, and its certificate may have changed.
@@ -15,20 +14,9 @@ actor NetworkProber: BackendProber {
 
     private let address: SocketAddress
     private let options: ProbeOptions
-    private let connectionEnded: @Sendable () -> Void
-    private var tls: TLSClientContext?
+    private let connections: KeptConnections
     private var token: BearerToken?
-    private var idle: [Kept] = []
-    private var connectionsMade: UInt64 = 0
     private var readinessAsks = 0
-    private var isClosed = false
-
-    /// A connection with its number, by which its end is told. The object's own identity would not do: its memory may belong
-    /// to the next connection by the time that the news of its end arrives.
-    private struct Kept {
-        let number: UInt64
-        let connection: HTTPConnection
-    }
 
     /// - Parameters:
     ///   - address: Where the backend listens.
@@ -37,106 +25,56 @@ actor NetworkProber: BackendProber {
     init(address: SocketAddress, options: ProbeOptions, connectionEnded: @escaping @Sendable () -> Void) {
         self.address = address
         self.options = options
-        self.connectionEnded = connectionEnded
+        connections = KeptConnections(
+            to: address, tls: options.transport == .https ? options.tls : nil, serverName: options.tls.serverName,
+            connectionEnded: connectionEnded)
         token = options.tokenFile.map(BearerToken.init(path:))
     }
 
     func ask(_ question: ProbeQuestion, timeout: Duration) async -> ProbeAnswer {
-        let deadline = Self.now + timeout
+        let deadline = Instant.now + timeout
         if question == .readiness {
             readinessAsks += 1
-            if readinessAsks.isMultiple(of: Self.asksPerConnection) { keepIdle(atMost: 0) }
+            if readinessAsks.isMultiple(of: Self.asksPerConnection) { await keepIdle(atMost: 0) }
         }
         guard options.transport != .tcp else { return await connectOnly(timeout: timeout) }
-        let context: TLSClientContext?
-        do throws(TLSError) {
-            context = try tlsContext()
-        } catch {
-            return ProbeAnswer(verdict: .inconclusive("its certificate could not be verified: \(error)"))
-        }
         let (authorization, remark) = authorization()
         let request = HTTPRequest(
             target: question == .readiness ? options.path : options.livenessPath,
             headers: HTTPHeaders([("User-Agent", "fairlead"), ("Accept", "*/*")] + authorization))
-        var answer = await answer(to: request, tls: context, deadline: deadline)
-        answer.remark = remark ?? context?.reloadFailure.map { "changed files are not in use yet: \($0)" }
+        var answer: ProbeAnswer
+        do throws(KeptConnections.Failure) {
+            let told = try await connections.send(request, bodyLimit: Self.bodyLimit, until: deadline)
+            answer = ProbeAnswer(told.response, certificate: told.certificate)
+        } catch {
+            switch error {
+            case .client(let error): answer = ProbeAnswer(error)
+            case .files(let error):
+                return ProbeAnswer(verdict: .inconclusive("its certificate could not be verified: \(error)"))
+            }
+        }
+        let reloadFailure = await connections.reloadFailure
+        answer.remark = remark ?? reloadFailure.map { "changed files are not in use yet: \($0)" }
         return answer
     }
 
-    func keepIdle(atMost count: Int) {
-        while idle.count > count { idle.removeFirst().connection.close() }
-    }
+    func lastHeard() async -> Instant? { await connections.lastHeard() }
 
-    func close() {
-        isClosed = true
-        keepIdle(atMost: 0)
-    }
+    func keepIdle(atMost count: Int) async { await connections.keepIdle(atMost: count) }
 
-    /// Asks on the idle connection if there is one, else on a fresh one.
-    private func answer(to request: HTTPRequest, tls: TLSClientContext?, deadline: Instant) async -> ProbeAnswer {
-        if let kept = idle.popLast() {
-            do throws(HTTPClientError) {
-                return try await exchange(request, on: kept, deadline: deadline)
-            } catch {
-                switch error {
-                // It ended just as it was used, which says nothing yet: ask again another way.
-                case .closed, .reset: if Task.isCancelled { return ProbeAnswer(error) }
-                default: return ProbeAnswer(error)
-                }
-            }
-        }
-        do throws(HTTPClientError) {
-            let fresh = try await HTTPConnection.connect(
-                to: address, tls: tls, hostHeader: options.tls.serverName ?? address.description,
-                timeout: deadline - Self.now)
-            return try await exchange(request, on: watch(fresh), deadline: deadline)
-        } catch {
-            return ProbeAnswer(error)
-        }
-    }
-
-    /// Sends a request and keeps the connection, or closes it.
-    private func exchange(
-        _ request: HTTPRequest, on kept: Kept, deadline: Instant
-    ) async throws(HTTPClientError) -> ProbeAnswer {
-        let connection = kept.connection
-        do throws(HTTPClientError) {
-            let response = try await connection.send(
-                request, timeout: deadline - Self.now, bodyLimit: Self.bodyLimit)
-            let answer = ProbeAnswer(response, certificate: connection.peerCertificate)
-            if connection.isReusable, !isClosed { idle.append(kept) } else { connection.close() }
-            return answer
-        } catch {
-            connection.close()
-            throw error
-        }
-    }
+    func close() async { await connections.close() }
 
     private func connectOnly(timeout: Duration) async -> ProbeAnswer {
         do throws(HTTPClientError) {
             let connection = try await HTTPConnection.connect(
                 to: address, tls: nil, hostHeader: "", timeout: timeout)
             connection.close()
+            connections.noteHeard()
             return ProbeAnswer(verdict: .ok)
         } catch {
+            connections.noteHeard(ifToldBy: error)
             return ProbeAnswer(error)
         }
-    }
-
-    /// Reports the end of the connection if it is idle then. During an exchange the exchange reports.
-    private func watch(_ connection: HTTPConnection) -> Kept {
-        connectionsMade += 1
-        let number = connectionsMade
-        connection.onClose { [weak self] _ in
-            Task { await self?.ended(number) }
-        }
-        return Kept(number: number, connection: connection)
-    }
-
-    private func ended(_ number: UInt64) {
-        guard let index = idle.firstIndex(where: { $0.number == number }) else { return }
-        idle.remove(at: index).connection.close()
-        connectionEnded()
     }
 
     /// The Authorization field, or what to say about its absence. Without it the probe still tells life from death.
@@ -148,15 +86,4 @@ actor NetworkProber: BackendProber {
             return ([], "without a token, because of this: \(error)")
         }
     }
-
-    /// The loaded TLS options, tried again at every probe while the files cannot be loaded.
-    private func tlsContext() throws(TLSError) -> TLSClientContext? {
-        guard options.transport == .https else { return nil }
-        if let tls { return tls }
-        let context = try TLSClientContext(options.tls)
-        tls = context
-        return context
-    }
-
-    private static var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
 }

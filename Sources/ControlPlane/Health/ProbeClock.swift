@@ -19,7 +19,7 @@ package struct SystemProbeClock: ProbeClock {
     package init() {}
 
     /// CLOCK_MONOTONIC.
-    package func now() -> Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
+    package func now() -> Instant { .now }
 
     /// CLOCK_REALTIME.
     package func wallSeconds() -> Double { WallClock.seconds() }
@@ -28,4 +28,9 @@ package struct SystemProbeClock: ProbeClock {
     package func sleep(until instant: Instant) async throws {
         try await Task.sleep(for: max(.zero, instant - now()), tolerance: .zero)
     }
+}
+
+extension Instant {
+    /// The time on this host's monotonic clock, which tests do not turn.
+    static var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
 }

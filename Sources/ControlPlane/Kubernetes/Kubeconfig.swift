@@ -61,15 +61,18 @@ package struct Kubeconfig: Hashable, Sendable {
     /// - Parameter path: The file. Relative paths in it begin at its folder.
     /// - Throws: What is wrong. Certificates and keys are not looked into yet: `TLSClientContext` does that.
     package static func load(_ path: String) throws(KubeconfigError) -> Kubeconfig {
-        let bytes: [UInt8]
+        try parse(try read(path), path: path)
+    }
+
+    /// The bytes of a kubeconfig.
+    static func read(_ path: String) throws(KubeconfigError) -> [UInt8] {
         do throws(Errno) {
-            bytes = try File.read(path, limit: sizeLimit)
+            return try File.read(path, limit: sizeLimit)
         } catch {
             let reason =
                 error == .fileTooLarge ? "is larger than 1 MiB, which no kubeconfig is" : "cannot be read: \(error)"
             throw KubeconfigError(file: path, reason: reason)
         }
-        return try parse(bytes, path: path)
     }
 
     /// Reads the text of a kubeconfig.
@@ -83,32 +86,37 @@ package struct Kubeconfig: Hashable, Sendable {
         let (clusterName, userName) = (try context.required("cluster"), try context.required("user"))
         let cluster = try document.entry("cluster", of: "clusters", named: clusterName)
         let user = try document.entry("user", of: "users", named: userName)
-        try user.refuse(
-            "exec",
-            because: """
-                runs a program to get credentials (exec), which Fairlead does not do; make a kubeconfig with a client \
-                certificate or a tokenFile
-                """)
-        try user.refuse(
-            "auth-provider",
-            because: """
-                gets its credentials from a plug-in (auth-provider), which Fairlead does not have; make a kubeconfig with a \
-                client certificate or a tokenFile
-                """)
-        try user.refuse(
-            "username",
-            because:
-                "has a user name and a password, which Kubernetes gave up in 1.19; use a client certificate or a token")
-        try user.refuse(
-            "as", because: "acts as another user (as), which Fairlead does not do; use that user's credentials")
+        if let (what, remedy) = foreignCredentials(of: user) { throw user.fault("\(what); \(remedy)") }
         let server = try server(of: cluster)
         return Kubeconfig(
             serverHost: server.host, serverPort: server.port,
             tls: try tls(cluster: cluster, user: user), token: try token(of: user))
     }
 
+    /// What a user presents that Fairlead does not, by the field that says so, and what to do about it.
+    private static let foreign: [(field: String, what: String, remedy: String)] = [
+        (
+            "exec", "runs a program to get credentials (exec), which Fairlead does not do",
+            "make a kubeconfig with a client certificate or a tokenFile"
+        ),
+        (
+            "auth-provider", "gets its credentials from a plug-in (auth-provider), which Fairlead does not have",
+            "make a kubeconfig with a client certificate or a tokenFile"
+        ),
+        (
+            "username", "has a user name and a password, which Kubernetes gave up in 1.19",
+            "use a client certificate or a token"
+        ),
+        ("as", "acts as another user (as), which Fairlead does not do", "use that user's credentials"),
+    ]
+
+    /// What the user presents that Fairlead does not, such as `runs a program ...`, and what to do; nil: nothing such.
+    static func foreignCredentials(of user: KubeconfigEntry) -> (what: String, remedy: String)? {
+        foreign.first { user.has($0.field) }.map { ($0.what, $0.remedy) }
+    }
+
     /// The host and port of the cluster's `server`, such as `https://10.0.0.10:6443`.
-    private static func server(of cluster: KubeconfigEntry) throws(KubeconfigError) -> (host: String, port: UInt16) {
+    static func server(of cluster: KubeconfigEntry) throws(KubeconfigError) -> ServerURL {
         let url = try cluster.required("server")
         func wrong(_ what: String) -> KubeconfigError {
             // What stands before an @ may be a password.
@@ -116,46 +124,30 @@ package struct Kubeconfig: Hashable, Sendable {
                 ? cluster.fault("server, not shown because it has an @, \(what)")
                 : cluster.fault("server \"\(KubeconfigEntry.shown(url))\" \(what)")
         }
-        guard url.hasPrefix("https://") else {
-            throw wrong("does not begin with https://, so credentials would go in the clear")
+        do throws(ServerURL.Mistake) {
+            return try ServerURL(url)
+        } catch {
+            throw wrong(error.words)
         }
-        var authority = url.dropFirst(8)
-        if authority.hasSuffix("/") { authority = authority.dropLast() }
-        guard !authority.isEmpty, authority.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "@") }),
-            !authority.contains(where: { $0 == "/" || $0 == "?" || $0 == "#" })
-        else { throw wrong("is not a host with an optional port; apiservers are spoken to directly, at no other path") }
-        var host = authority
-        var port: UInt16 = 443
-        let bracket = authority.lastIndex(of: "]") ?? authority.startIndex
-        if let colon = authority[bracket...].lastIndex(of: ":") {
-            guard let number = UInt16(authority[authority.index(after: colon)...]), number > 0 else {
-                throw wrong("has no valid port")
-            }
-            port = number
-            host = authority[..<colon]
-        }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty else { throw wrong("has no host") }
-        return (String(host), port)
     }
 
-    private static func tls(cluster: KubeconfigEntry, user: KubeconfigEntry) throws(KubeconfigError) -> TLSClientOptions
-    {
+    /// Whom to trust, and who asks; without a user nobody in particular.
+    static func tls(cluster: KubeconfigEntry, user: KubeconfigEntry?) throws(KubeconfigError) -> TLSClientOptions {
         let insecure = try cluster.flag("insecure-skip-tls-verify")
         let authority = try cluster.material("certificate-authority")
         if insecure, authority.bytes != nil || authority.file != nil {
             throw cluster.fault("certificate-authority and insecure-skip-tls-verify contradict each other; remove one")
         }
-        let certificate = try user.material("client-certificate")
-        let key = try user.material("client-key")
+        let certificate = try user?.material("client-certificate") ?? (bytes: nil, file: nil)
+        let key = try user?.material("client-key") ?? (bytes: nil, file: nil)
         let hasCertificate = certificate.bytes != nil || certificate.file != nil
         let hasKey = key.bytes != nil || key.file != nil
-        guard hasCertificate == hasKey else {
+        if let user, hasCertificate != hasKey {
             let (given, lacking) = hasKey ? ("client-key", "client-certificate") : ("client-certificate", "client-key")
             throw user.fault("has a \(given) without a \(lacking)")
         }
         let clusterPath = "\(cluster.file): cluster \(cluster.shownName)"
-        let userPath = "\(user.file): user \(user.shownName)"
+        let userPath = user.map { "\($0.file): user \($0.shownName)" } ?? "no user"
         return TLSClientOptions(
             caFile: authority.file, certFile: certificate.file, keyFile: key.file,
             serverName: try cluster.text("tls-server-name"), insecureSkipVerify: insecure,
@@ -165,7 +157,7 @@ package struct Kubeconfig: Hashable, Sendable {
             inline: TLSClientOptions.Inline(ca: authority.bytes, cert: certificate.bytes, key: key.bytes))
     }
 
-    private static func token(of user: KubeconfigEntry) throws(KubeconfigError) -> Token {
+    static func token(of user: KubeconfigEntry) throws(KubeconfigError) -> Token {
         // As in client-go, the file goes before the text: it is the one that is renewed.
         if let file = try user.path("tokenFile") { return .file(file) }
         guard let text = try user.text("token") else { return .none }

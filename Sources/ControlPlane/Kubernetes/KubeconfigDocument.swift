@@ -4,7 +4,7 @@ import Yams
 
 /// The tree of a kubeconfig, and the entries that names lead to.
 struct KubeconfigDocument {
-    private let root: Node
+    private var root: Node
     private let file: String
 
     /// The most entries of `clusters`, `users` and `contexts` that are looked through.
@@ -60,6 +60,42 @@ struct KubeconfigDocument {
         return KubeconfigEntry(kind: kind, name: name, file: file, fields: fields)
     }
 
+    /// The names of the first contexts, safe to print.
+    var contextNames: [String] {
+        (root["contexts"]?.sequence ?? []).prefix(10).compactMap { $0["name"]?.scalar?.string }.map(
+            KubeconfigEntry.shown)
+    }
+
+    // MARK: - Writing
+
+    /// Sets a text at the top level.
+    mutating func set(_ field: String, to text: String) { root[field] = Self.quoted(text) }
+
+    /// Changes the `kind` part of every element of a list that has one.
+    mutating func change(_ kind: String, of list: String, _ body: (_ name: String?, inout Node.Mapping) -> Void) {
+        guard var elements = root[list]?.sequence else { return }
+        for index in elements.indices {
+            guard var fields = elements[index][kind]?.mapping else { continue }
+            body(elements[index]["name"]?.scalar?.string, &fields)
+            elements[index][kind] = .mapping(fields)
+        }
+        root[list] = .sequence(elements)
+    }
+
+    /// The document as YAML, all fields in their order. Comments are lost, and JSON becomes YAML.
+    func serialized() throws(KubeconfigError) -> String {
+        do {
+            return try serialize(node: root, width: -1, allowUnicode: true)
+        } catch {
+            throw KubeconfigError(file: file, reason: "cannot be written as YAML again: \(error)")
+        }
+    }
+
+    /// A text that no reader takes for a number or a null.
+    static func quoted(_ text: String) -> Node { Node(text, Tag(.str), .doubleQuoted) }
+
+    // MARK: - Reading
+
     /// The first line where an alias may begin. The parser would put what it stands for into the tree, and a few dozen
     /// aliases of aliases last for ever. No value of a kubeconfig has an asterisk at the beginning of a word.
     private static func firstAlias(in bytes: [UInt8]) -> Int? {
@@ -112,7 +148,7 @@ struct KubeconfigEntry {
         return Self.isNothing(scalar) ? nil : scalar.string
     }
 
-    private static func isNothing(_ scalar: Node.Scalar) -> Bool {
+    static func isNothing(_ scalar: Node.Scalar) -> Bool {
         scalar.string.isEmpty || scalar.style == .plain && ["null", "~"].contains(scalar.string)
     }
 
@@ -148,9 +184,10 @@ struct KubeconfigEntry {
         return (Array(bytes), nil)
     }
 
-    func refuse(_ field: String, because reason: String) throws(KubeconfigError) {
-        guard let node = fields[field] else { return }
-        guard let scalar = node.scalar, Self.isNothing(scalar) else { throw fault(reason) }
+    /// Whether the field is there and holds anything.
+    func has(_ field: String) -> Bool {
+        guard let node = fields[field] else { return false }
+        return node.scalar.map { !Self.isNothing($0) } ?? true
     }
 
     /// A text from the file as it may stand in a message: one line, not too long.

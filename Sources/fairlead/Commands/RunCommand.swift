@@ -19,11 +19,12 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
-        let inheritance = Inheritance.ofFormerProgram()
+        let replaced = Inheritance.ofFormerProgram()
+        let passed = ServiceManager.takeDescriptors()
         let configuration = try file.load()
         let logger = logging.makeLogger(configuration.logging)
         // With connections to go on with there is no time for that, and it was done just before.
-        if inheritance == nil, let faults = Daemon.keyFaults(configuration, path: file.path) {
+        if replaced == nil, let faults = Daemon.keyFaults(configuration, path: file.path) {
             StandardStream.error.write(faults.report)
             throw ExitCode.badConfiguration
         }
@@ -38,6 +39,8 @@ struct RunCommand: AsyncParsableCommand {
         }
         defer { withExtendedLifetime(sources) {} }
 
+        // Not before here: until it is taken out, a process that cannot start leaves it to the next.
+        let inheritance = replaced ?? (passed.isEmpty ? nil : Inheritance(StoreContents(passed)))
         let daemon: Daemon
         do throws(Daemon.Failure) {
             daemon = try Daemon(
@@ -52,11 +55,14 @@ struct RunCommand: AsyncParsableCommand {
         let reports = ServiceReports(daemon)
         loop: for await signal in signals {
             switch signal {
-            // What came of it is in the log.
-            case .hangUp: _ = try? await daemon.reload()
-            // Beside this loop: a signal to stop goes before it.
+            // Beside this loop, so that neither keeps a signal to stop waiting. What came of them is in the log.
+            case .hangUp: Task { _ = try? await daemon.reload() }
             case .user2: Task { _ = await daemon.upgrade() }
-            case .interrupt, .terminate: break loop
+            case .terminate:
+                guard await daemon.leaveToNextProcess() else { break loop }
+                // Nothing is to be closed any more.
+                return
+            case .interrupt: break loop
             }
         }
         await reports.stop()

@@ -16,6 +16,11 @@ struct Inheritance {
     /// Why something cannot be used, in words; empty when all is.
     var faults: [String] = []
 
+    /// How the former process ended.
+    var former = Former.replaced
+    /// The names of what the service manager has handed over and keeps still.
+    var storedNames: Set<String> = []
+
     /// Nothing is left.
     init() {}
 
@@ -56,6 +61,9 @@ struct Inheritance {
             return ["\(error)"]
         }
     }
+
+    /// Whether clients depend on this process already, so that it must not fail over what a new one would fail over.
+    var isDependedOn: Bool { memory != nil || !plane.connections.isEmpty || !faults.isEmpty }
 
     /// Whether there is anything to go on with.
     var isEmpty: Bool { plane.listeners.isEmpty && plane.connections.isEmpty && admin.isEmpty && memory == nil }

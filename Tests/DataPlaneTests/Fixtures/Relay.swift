@@ -69,6 +69,18 @@ final class Relay: Sendable {
         return (client, server)
     }
 
+    /// Has the worker hear of what `body` does together with a byte from each of the other clients: sides rest only in turns
+    /// that have several events (`RelayLoop.Limits.eventsToRest`).
+    func inABusyTurn(_ others: [(client: Peer, server: Peer)], _ body: () -> Void) async throws {
+        let gate = Gate()
+        plane.onEveryWorker { gate.pass() }
+        try await until("the worker waits") { gate.isReached }
+        for other in others { try await other.client.send("x") }
+        body()
+        gate.open()
+        for other in others { #expect(try await other.server.receiveText(1) == "x") }
+    }
+
     var counters: FrontendCounters {
         get throws { try #require(plane.counters(ofFrontend: Self.frontend)) }
     }

@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, res
         cluster.start()
         balancer.start(Options())
         _say(f"three masters and {balancer.name} are up after {now() - started:.0f} s")
-        stage = Stage(cluster, balancer, options.clients, work)
+        stage = Stage(cluster, balancer, options.clients, options.keepalived, REPOSITORY, work)
         for scenario in scenarios:
             results.append(_run_one(scenario, stage))
     finally:
@@ -128,6 +128,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--balancer", choices=["fairlead", "haproxy"], default="fairlead")
     parser.add_argument("--kubernetes", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--clients", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--keepalived", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = set(options.scenarios) - {scenario.name for scenario in SCENARIOS}
     if unknown:

@@ -29,6 +29,10 @@ class Stage:
     cluster: ControlPlane
     balancer: Balancer
     clients: Path
+    # The keepalived binary.
+    keepalived: Path
+    # The tree that the balancer under test belongs to.
+    repository: Path
     work: Path
 
 

@@ -4,7 +4,8 @@ import TestSupport
 
 /// A small server in the place of a kube-apiserver: its health answers are the test's, and it counts what clients ask.
 ///
-/// `/whoami` tells its name, `/slow` answers when the test lets it, all else is `/readyz`, `/livez` or not found.
+/// `/whoami` tells its name, `/slow` answers when the test lets it, `/version` is like Kubernetes', all else is `/readyz`,
+/// `/livez` or not found.
 final class APIServer: Sendable {
     private struct State {
         var readiness = HTTPResponse.text(200, "ok")
@@ -14,6 +15,7 @@ final class APIServer: Sendable {
         var waiting = 0
         var isReleased = false
         var objects: [String: String] = [:]
+        var version: HTTPResponse?
     }
 
     let name: String
@@ -67,6 +69,9 @@ final class APIServer: Sendable {
     /// Sets what a path of the Kubernetes API lists. It can be listed, but not watched.
     func setObjects(_ json: String, at path: String) { state.value.withLock { $0.objects[path] = json } }
 
+    /// Sets the answer of `/version`.
+    func setVersion(_ answer: HTTPResponse) { state.value.withLock { $0.version = answer } }
+
     /// Lets `/slow` be answered.
     func release() { state.value.withLock { $0.isReleased = true } }
 
@@ -106,6 +111,8 @@ final class APIServer: Sendable {
                 state.value.withLock { $0.waiting += 1 }
                 _ = await eventually(timeout: .seconds(60)) { Task.isCancelled || state.value.withLock(\.isReleased) }
                 return .text(200, name)
+            case "/version":
+                return state.value.withLock(\.version) ?? .json(200, Array(#"{"gitVersion": "v1.31.2"}"#.utf8))
             default:
                 guard let json = state.value.withLock({ $0.objects[request.path] }) else {
                     return .text(404, "not found")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from types import FrameType
 
-from .checks import CHECKS, REPOSITORY
+from . import checks, package, store
 from .container import Container
 from .failure import Failure
-from .unit import BACKEND, BACKEND_PORTS, BACKEND_UNIT, Service, configuration
+from .unit import BACKEND, BACKEND_PORTS, BACKEND_UNIT, Service
+
+# One file a topic. Each check begins with what the one before has left.
+CHECKS = [
+    *package.INSTALLATION, *checks.CHECKS, *store.CHECKS, *package.UPGRADE, checks.stops, *package.REMOVAL,
+]  # fmt: skip
 
 
 def main() -> int:
@@ -25,7 +29,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the console's log and the journal")
     options = parser.parse_args()
     if options.list:
-        print("\n".join(f"{check.__name__:<24} {check.__doc__}" for check in CHECKS))
+        print("\n".join(f"{check.__name__:<42} {check.__doc__}" for check in CHECKS))
         return 0
     # A kill of the suite is a Ctrl-C: the container is taken down.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -55,18 +59,11 @@ def _run(container: Container) -> str:
 
     Returns what failed, or nothing.
     """
-    # As an operator does it, into the tree. `release`, which it needs, has been built by now.
-    subprocess.run(
-        ["make", "-C", REPOSITORY, "install", f"DESTDIR={container.root}", "PREFIX=/usr"],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    package.prepare(container)
     container.write("/usr/local/lib/backend.py", BACKEND)
     container.write("/etc/systemd/system/backend@.service", BACKEND_UNIT)
     service = Service(container)
-    service.configure(configuration())
     container.boot()
-    container.run("systemd-sysusers")
-    service.systemctl("daemon-reload")
     service.systemctl("start", *(f"backend@{port}" for port in BACKEND_PORTS))
     for check in CHECKS:
         started = time.monotonic()

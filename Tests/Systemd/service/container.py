@@ -48,10 +48,10 @@ class Container:
             raise Failure(f"{' '.join(command)} exits {result.returncode}: {result.stdout}{result.stderr}")
         return result
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, output: int | None = None) -> subprocess.Popen[bytes]:
         """Starts a command in the container that goes on until it has read the end of its standard input."""
         # A signal would end nsenter and not the command.
-        return subprocess.Popen(self._enter(command), stdin=subprocess.PIPE)
+        return subprocess.Popen(self._enter(command), stdin=subprocess.PIPE, stdout=output)
 
     def power_off(self) -> None:
         """Ends the container and removes its files."""
@@ -67,7 +67,7 @@ class Container:
     def _enter(self, command: tuple[str, ...]) -> list[str]:
         return [
             "nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root",
-            "--wd=/", "/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "/usr/bin/env", "-i", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL=C.UTF-8", *command,
         ]  # fmt: skip
 

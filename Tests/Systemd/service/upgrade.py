@@ -1,73 +1,56 @@
-"""Upgrades in place of the service under load."""
+"""Upgrades in place of the service, also under load."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-from pathlib import Path
 
 from .failure import expect, until
+from .streams import PORTS, Streams, longest_pause
 from .unit import Service, configuration
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-PORTS = (7101, 7102, 7103)
 PAIRS = 4000
 ROUNDS = 10
 # The longest that a byte may be late, in milliseconds.
 LONGEST_PAUSE = 200
-OUTPUT = "/var/tmp/streams.out"
 
 
 def upgrades_under_load(service: Service) -> None:
     """Ten upgrades in a row with 4,000 pairs: same process, no connection or byte lost, no stream paused for 200 ms."""
-    root = service.container.root
-    subprocess.run(
-        ["cc", "-O2", "-static", "-o", root / "usr/local/bin/streams", REPOSITORY / "Tests/Streams/streams.c"],
-        check=True,
-    )
     service.configure(configuration(PORTS))
     service.systemctl("reload", "fairlead")
-    listen = ",".join(f"127.0.0.1:{port}" for port in PORTS)
-    streams = service.container.start(
-        "sh", "-c",
-        f"exec streams --listen {listen} --connect 127.0.0.1:6443 --pairs {PAIRS} --busy 400 --bulk 8 > {OUTPUT}",
-    )  # fmt: skip
-    assert streams.stdin is not None
-    until("the pairs to stand", lambda: "established" in _output(service), lambda: _output(service))
-    service.await_text(f"3/3 backends up, {PAIRS} connections")
-    pid = service.pid
-    descriptors: list[int] = []
-    carried: list[int] = []
-    for number in range(1, ROUNDS + 1):
-        streams.stdin.write(f"upgrade {number}\n".encode())
-        streams.stdin.flush()
-        text = service.container.run("fairlead", "upgrade").stdout
-        found = re.search(rf"pid {pid}: (\d+) connections went on after a pause of (\d+) ms", text)
-        expect(found is not None, f"fairlead upgrade says {text!r}")
-        carried.append(int(found[2]) if found else 0)
-        until(
-            "systemd to know that it is ready",
-            lambda: service.show("ActiveState") == "active", lambda: service.show("ActiveState"),
-        )  # fmt: skip
-        expect(service.pid == pid, "it is another process")
-        descriptors.append(len(service.container.run("ls", f"/proc/{pid}/fd").stdout.split()))
-    service.await_text(f"3/3 backends up, {PAIRS} connections")
-    status = service.status
-    expect(status["upgrade"]["count"] == ROUNDS, f"it counts {status['upgrade']}")
-    expect(status["frontends"][0]["connections"]["reset"] == 0, "connections were reset")
-    streams.stdin.write(b"end\n")
-    streams.stdin.close()
-    expect(streams.wait(60) == 0, "the load has failed")
-    phases = [json.loads(line) for line in _output(service).splitlines()][1:]
-    for phase in phases:
-        what = f"{phase['name']}: {phase}"
-        expect(phase["dropped"] == 0 and phase["alive"] == PAIRS, f"connections were lost, {what}")
-        expect(phase["wrongBytes"] == 0 and phase["lostBytes"] == 0, f"bytes were lost, {what}")
-    # The last phase ends in the end of the load.
-    pauses = [max(phase["longestPauseMs"].values()) for phase in phases if phase["name"].startswith("upgrade")]
-    print(f"    longest pause of a stream {max(pauses):.0f} ms, of the relay {max(carried)} ms; {descriptors} descriptors")
-    expect(max(pauses) <= LONGEST_PAUSE, f"a stream has paused for {max(pauses)} ms")
+    streams = Streams(service.container, PAIRS, busy=400, bulk=8)
+    try:
+        service.await_text(f"3/3 backends up, {PAIRS} connections")
+        pid = service.pid
+        reports = [streams.phase("upgrade 1")]
+        descriptors: list[int] = []
+        carried: list[int] = []
+        for number in range(1, ROUNDS + 1):
+            text = service.container.run("fairlead", "upgrade").stdout
+            found = re.search(rf"pid {pid}: (\d+) connections went on after a pause of (\d+) ms", text)
+            expect(found is not None and int(found[1]) == PAIRS, f"fairlead upgrade says {text!r}")
+            carried.append(int(found[2]) if found else 0)
+            until(
+                "systemd to know that it is ready",
+                lambda: service.show("ActiveState") == "active", lambda: service.show("ActiveState"),
+            )  # fmt: skip
+            expect(service.pid == pid, "it is another process")
+            descriptors.append(len(service.container.run("ls", f"/proc/{pid}/fd").stdout.split()))
+            if number < ROUNDS:
+                reports.append(streams.phase(f"upgrade {number + 1}"))
+        service.await_text(f"3/3 backends up, {PAIRS} connections")
+        status = service.status
+        expect(status["upgrade"]["count"] >= ROUNDS, f"it counts {status['upgrade']}")
+        expect(status["frontends"][0]["connections"]["reset"] == 0, "connections were reset")
+        reports.append(streams.end())
+    finally:
+        streams.kill()
+    for report in reports:
+        expect(report["dropped"] == 0 and report["alive"] == PAIRS, f"connections were lost: {report}")
+        expect(report["wrongBytes"] == 0 and report["lostBytes"] == 0, f"bytes were lost: {report}")
+    pauses = ", ".join(f"{longest_pause(report):.0f}" for report in reports[1:])
+    print(f"    longest pauses of a stream {pauses} ms, before {longest_pause(reports[0]):.0f} ms; of the relay {carried}")
+    expect(longest_pause(*reports[1:]) <= LONGEST_PAUSE, f"a stream has paused for {longest_pause(*reports[1:])} ms")
     # The admin port's clients and the probes come and go.
     expect(max(descriptors) - min(descriptors) < 16, f"descriptors are left open: {descriptors}")
     service.configure(configuration())
@@ -98,8 +81,3 @@ def bad_upgrades_are_refused(service: Service) -> None:
     service.container.run("fairlead", "upgrade")
     expect(service.pid == pid and service.generation == generation + 1, "the good one has not taken over")
     service.await_serving()
-
-
-def _output(service: Service) -> str:
-    file = service.container.root / OUTPUT.lstrip("/")
-    return file.read_text() if file.exists() else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.master import API_PORT
+from ..cluster.network import Host
 from ..failure import Failure
 from .interface import BackendStatus, Balancer, Options
 
@@ -38,14 +40,14 @@ class EtcdStatus:
 class Fairlead(Balancer):
     name = "fairlead"
 
-    def __init__(self, cluster: ControlPlane, repository: Path) -> None:
-        self._binary = Path(os.environ.get("FAIRLEAD_BINARY", repository / ".build/release/fairlead")).resolve()
-        if not os.access(self._binary, os.X_OK):
-            raise Failure(f"no fairlead binary at {self._binary}: run `make release`, or set FAIRLEAD_BINARY")
-        super().__init__(cluster)
+    def __init__(self, cluster: ControlPlane, repository: Path, host: Host | None = None) -> None:
+        self.binary = Path(os.environ.get("FAIRLEAD_BINARY", repository / ".build/release/fairlead")).resolve()
+        if not os.access(self.binary, os.X_OK):
+            raise Failure(f"no fairlead binary at {self.binary}: run `make release`, or set FAIRLEAD_BINARY")
+        super().__init__(cluster, host)
 
     def command(self) -> list[str]:
-        return [str(self._binary), "run", "--config", str(self.configuration)]
+        return [str(self.binary), "run", "--config", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
         trust, prober = self.cluster.trust, self.cluster.prober
@@ -88,6 +90,23 @@ stateDirectory: {self.work / "state"}
 shutdownGracePeriod: 1s
 """
         )
+
+    def make_kubeconfig(self, source: Path, destination: Path) -> str:
+        """Runs `fairlead kubeconfig` on the balancer's host, for the address that the configuration tells; returns what
+        it says."""
+        result = subprocess.run(
+            self.cluster.balancer_host.command(
+                *(str(self._binary), "kubeconfig", f"--config={self.configuration}", f"--kubeconfig={source}"),
+                *(f"--output={destination}", "--force"),
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        if result.returncode != 0:
+            raise Failure(f"fairlead kubeconfig: exit {result.returncode}: {result.stderr.strip()}")
+        return result.stderr
 
     def backends(self) -> dict[str, BackendStatus]:
         frontend = self.status()["frontends"][0]

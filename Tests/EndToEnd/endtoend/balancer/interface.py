@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..cluster.control_plane import ControlPlane
+from ..cluster.network import Host
 from ..cluster.process import Process
 from ..waiting import wait_until
 
@@ -47,15 +48,16 @@ class BackendStatus:
 
 
 class Balancer(ABC):
-    """A balancer on the balancer's host, before the three masters."""
+    """A balancer before the three masters, on the balancer's host unless another is given."""
 
     name: str
 
-    def __init__(self, cluster: ControlPlane) -> None:
+    def __init__(self, cluster: ControlPlane, host: Host | None = None) -> None:
         self.cluster = cluster
-        self.work = cluster.work / "balancer"
+        self.host = host or cluster.balancer_host
+        self.work = cluster.work / self.host.name
         self.work.mkdir(parents=True, exist_ok=True)
-        self.process = Process(self.name, cluster.balancer_host, self.command(), self.work / f"{self.name}.log")
+        self.process = Process(self.name, self.host, self.command(), self.work / f"{self.name}.log")
 
     @property
     def configuration(self) -> Path:
@@ -92,7 +94,7 @@ class Balancer(ABC):
 
         def all_up() -> bool:
             try:
-                states = self.cluster.balancer_host.call(self.backends)
+                states = self.host.call(self.backends)
             except OSError:
                 return False
             return len(states) == len(self.cluster.masters) and all(
@@ -104,6 +106,6 @@ class Balancer(ABC):
     def _ready_or_dead(self) -> bool:
         self.process.require_running()
         try:
-            return self.cluster.balancer_host.call(self.ready)
+            return self.host.call(self.ready)
         except OSError:
             return False

@@ -12,6 +12,8 @@ from .network import Host, Network
 from .pki import Authority, Identity, signing_key, write_kubeconfig
 
 MASTERS = ("master-1", "master-2", "master-3")
+# What the two hosts of pair/ share; the apiservers' certificates are for it too.
+SHARED_ADDRESS = "10.77.0.30"
 
 
 class ControlPlane:
@@ -25,13 +27,14 @@ class ControlPlane:
         self.balancer_host = self.network.add_host("balancer", 10)
         self.client_host = self.network.add_host("clients", 20)
         hosts = {name: self.network.add_host(name, 11 + index) for index, name in enumerate(MASTERS)}
+        self.pair_hosts = (self.network.add_host("pair-1", 31), self.network.add_host("pair-2", 32))
         peers = {name: host.address for name, host in hosts.items()}
 
         self.trust = _make_trust(work / "pki")
         self.prober = self.trust.kubernetes.issue("fairlead", "/CN=fairlead")
         self.etcd_prober = self.trust.etcd.issue("fairlead", "/CN=fairlead")
         self.masters = {
-            name: Master(host, peers, self.balancer_host.address, self.trust, self.binaries, work)
+            name: Master(host, peers, [self.balancer_host.address, SHARED_ADDRESS], self.trust, self.binaries, work)
             for name, host in hosts.items()
         }
         self.server = f"https://{self.balancer_host.address}:{API_PORT}"
@@ -40,6 +43,9 @@ class ControlPlane:
             work / "reader.kubeconfig", self.server, self.trust.kubernetes, self.prober
         )
         self.kubeconfig = write_kubeconfig(work / "kubeconfig", self.server, self.trust.kubernetes, self.trust.admin)
+        self.shared_kubeconfig = write_kubeconfig(
+            work / "shared.kubeconfig", f"https://{SHARED_ADDRESS}:{API_PORT}", self.trust.kubernetes, self.trust.admin
+        )
 
     def start(self) -> None:
         """Starts etcd, then the apiservers, then the controllers; returns when every apiserver is ready."""
@@ -84,10 +90,10 @@ class ControlPlane:
             raise Failure(f"kubectl {' '.join(arguments)}: exit {result.returncode}: {result.stderr.strip()}")
         return result
 
-    def kubectl_command(self, *arguments: str) -> list[str]:
+    def kubectl_command(self, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
         return [
             str(self.binaries / "kubectl"),
-            f"--kubeconfig={self.kubeconfig}",
+            f"--kubeconfig={kubeconfig or self.kubeconfig}",
             f"--cache-dir={self.work / 'kubectl-cache'}",
             *arguments,
         ]

@@ -39,8 +39,8 @@ class Trust:
 class Master:
     """The four programs of one master, and questions to its apiserver and etcd that bypass the balancer."""
 
-    def __init__(self, host: Host, peers: dict[str, str], balancer: str, trust: Trust, binaries: Path, work: Path):
-        """`peers`: name to address of every master; `balancer`: the address that clients use."""
+    def __init__(self, host: Host, peers: dict[str, str], balancers: list[str], trust: Trust, binaries: Path, work: Path):
+        """`peers`: name to address of every master; `balancers`: the addresses that clients use."""
         self.host = host
         self.name = host.name
         self._trust = trust
@@ -50,7 +50,7 @@ class Master:
         self._serving = trust.kubernetes.issue(
             f"{self.name}-apiserver",
             f"/CN={self.name}",
-            [*names, f"IP:{balancer}", "IP:10.96.0.1", "DNS:kubernetes", "DNS:kubernetes.default.svc"],
+            [*names, *(f"IP:{each}" for each in balancers), "IP:10.96.0.1", "DNS:kubernetes", "DNS:kubernetes.default.svc"],
         )
         self._etcd_identity = trust.etcd.issue(f"{self.name}-etcd", f"/CN={self.name}", names)
 

@@ -72,6 +72,11 @@ class Host:
             raise failure[0]
         return outcome[0]
 
+    def kill_everything(self) -> None:
+        """SIGKILL to every program on this host."""
+        for pid in _programs(self.namespace):
+            _kill(pid)
+
     def enter(self) -> None:
         """Moves the calling thread to this host, for good: only for threads that do nothing else."""
         libc = ctypes.CDLL(None, use_errno=True)
@@ -113,7 +118,12 @@ class Network:
         """Pulls the host's cable out of the switch: frames vanish, nobody is told."""
         _ip("-n", self._switch, "link", "set", f"port-{name}", "down")
 
+    def isolate(self, name: str) -> None:
+        """Cuts the host off further away: its own cable looks well, and frames vanish all the same."""
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "nomaster")
+
     def mend(self, name: str) -> None:
+        _ip("-n", self._switch, "link", "set", f"port-{name}", "master", "br0")
         _ip("-n", self._switch, "link", "set", f"port-{name}", "up")
 
 
@@ -144,16 +154,19 @@ def _remove_namespace(namespace: str) -> None:
         return
 
     def emptied() -> bool:
-        found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
-        pids = [int(pid) for pid in found.stdout.split()]
+        pids = _programs(namespace)
         for pid in pids:
-            # The suite's own threads visit hosts; they are not leftovers.
-            if pid != os.getpid():
-                _kill(pid)
-        return not [pid for pid in pids if pid != os.getpid()]
+            _kill(pid)
+        return not pids
 
     wait_until(emptied, f"the processes in {namespace} have ended", within=10)
     _ip("netns", "delete", namespace)
+
+
+def _programs(namespace: str) -> list[int]:
+    """What runs in a namespace, without the suite's own threads, which visit hosts."""
+    found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split() if int(pid) != os.getpid()]
 
 
 def _kill(pid: int) -> None:

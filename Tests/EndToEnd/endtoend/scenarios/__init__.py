@@ -16,6 +16,7 @@ from .kubectl import Kubectl
 from .lease_handover import LeaseHandover
 from .link_cut import LinkCut
 from .split import SPLITS
+from .two_hosts import TwoHosts
 
 SCENARIOS: list[Scenario] = [
     Kubectl(),
@@ -32,5 +33,6 @@ SCENARIOS: list[Scenario] = [
     FailoverRate(),
     LeaseHandover(),
     Discovery(),
+    TwoHosts(),
     *SPLITS,
 ]

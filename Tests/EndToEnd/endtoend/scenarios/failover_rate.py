@@ -26,7 +26,8 @@ OTHERS_IN_A_SECOND = 10
 AFTER_FAULT_SECONDS = 8
 # Beyond what the rate makes: the death is noticed, handshakes take their time.
 SLACK_SECONDS = 1.5
-# More than the 5 s that 2,000 clients take at that rate to two masters.
+# More than the 5 s that 2,000 clients take at that rate to two masters. While the dead master is still the only one of its
+# tier, as many may wait as one takes within this: all of them, with nothing to spare.
 PATIENCE_SECONDS = 10
 SAMPLE_SECONDS = 0.02
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from ..balancer.fairlead import Fairlead
 from ..cluster.control_plane import ControlPlane
-from ..cluster.master import Master
+from ..cluster.master import API_PORT, Master
+from ..cluster.pki import write_kubeconfig
 from ..cluster.process import Process
 from ..failure import Failure
 from ..scenario import Result, Scenario, Stage
@@ -25,6 +27,8 @@ class Kubectl(Scenario):
             cluster.kubectl("get", "nodes")
             ready = cluster.kubectl("get", "--raw", "/readyz").stdout
             result.expect(ready.strip() == "ok", f"kubectl get --raw /readyz printed {ready!r}")
+            if isinstance(stage.balancer, Fairlead):
+                self._works_with_its_kubeconfig(stage, stage.balancer, result)
             self._watch_survives(stage, result)
         except Failure as failure:
             result.findings.append(str(failure))
@@ -32,6 +36,23 @@ class Kubectl(Scenario):
         finally:
             cluster.restore()
         return result
+
+    def _works_with_its_kubeconfig(self, stage: Stage, balancer: Fairlead, result: Result) -> None:
+        """`fairlead kubeconfig` makes one that leads to a master lead to the balancer."""
+        cluster, folder = stage.cluster, stage.work / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        master = next(iter(cluster.masters.values()))
+        trust = cluster.trust
+        server = f"https://{master.host.address}:{API_PORT}"
+        source = write_kubeconfig(folder / "admin.conf", server, trust.kubernetes, trust.admin)
+        made = folder / "made.conf"
+        said = balancer.make_kubeconfig(source, made)
+        result.expect("warning" not in said and cluster.server in said, f"fairlead kubeconfig says {said!r}")
+        answer = cluster.kubectl(f"--kubeconfig={made}", "get", "--raw", "/readyz").stdout
+        result.expect(answer.strip() == "ok", f"with that kubeconfig /readyz answers {answer!r}")
+        view = cluster.kubectl(f"--kubeconfig={made}", "config", "view", "--minify", "--output=json").stdout
+        leads_to = json.loads(view)["clusters"][0]["cluster"]["server"]
+        result.expect(leads_to == cluster.server, f"that kubeconfig leads to {leads_to}")
 
     def _watch_survives(self, stage: Stage, result: Result) -> None:
         cluster = stage.cluster

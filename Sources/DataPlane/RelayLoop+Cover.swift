@@ -1,0 +1,152 @@
+import Balancing
+import SystemIO
+
+// Keeping connections alive over the death of the process (`WorkerCover`).
+//
+// A duplicate of each covered socket waits in a queue outside, so that closing ours ends nothing: what is covered is shut
+// down or aborted first. Connections of less than half a second are not covered: most never cost anything.
+
+extension RelayLoop {
+    /// How old a connection must be: 500 ms.
+    private static var leastCoveredAge: UInt64 { 500_000_000 }
+
+    /// What a turn of the cover has come to.
+    struct CoverTurn: Sendable {
+        /// Connections that are covered now.
+        var covered = 0
+        /// Why others are not; nil: all are that are old enough.
+        var failure: DescriptorQueue.Failure?
+    }
+
+    /// Covers what is not covered yet, and tidies the queue.
+    mutating func renewCover() -> CoverTurn {
+        guard let cover else { return CoverTurn() }
+        do throws(DescriptorQueue.Failure) {
+            try dropStale(cover)
+            var slots: [Int] = []
+            for slot in 0..<table.usedSlots where isToBeCovered(slot) {
+                slots.append(slot)
+                guard slots.count == WorkerCover.connectionsAMessage else { continue }
+                try add(slots, to: cover)
+                slots = []
+            }
+            try add(slots, to: cover)
+            return CoverTurn(covered: cover.live)
+        } catch {
+            return CoverTurn(covered: cover.live, failure: error)
+        }
+    }
+
+    /// Nothing is covered any more, and all is to be covered anew.
+    mutating func forgetCover() {
+        for slot in 0..<table.usedSlots where table[slot].pointee.isCovered {
+            table[slot].pointee.isCovered = false
+            cover?.table[slot].pointee.isCovered = 0
+        }
+        // An error here is one of the next turn too, which tells of it.
+        try? cover?.clear()
+    }
+
+    private func isToBeCovered(_ slot: Int) -> Bool {
+        let connection = table[slot]
+        return (connection.pointee.state == .relaying || connection.pointee.state == .halfClosed)
+            && !connection.pointee.isCovered && connection.pointee.acceptedAt + Self.leastCoveredAge <= now
+    }
+
+    /// Adds what is alive in the oldest messages to the end, then drops those messages.
+    private func dropStale(_ cover: WorkerCover) throws(DescriptorQueue.Failure) {
+        let stale = cover.stale
+        guard !stale.isEmpty else { return }
+        var alive = 0
+        for message in stale {
+            let entries = message.filter { entry in
+                let connection = table[Int(entry.slot)]
+                return connection.pointee.generation == entry.generation && connection.pointee.isCovered
+            }
+            guard !entries.isEmpty else { continue }
+            try cover.add(entries, entries.flatMap { sockets(Int($0.slot)) })
+            alive += entries.count
+        }
+        try cover.drop(messages: stale.count, alive: alive)
+    }
+
+    private func add(_ slots: [Int], to cover: WorkerCover) throws(DescriptorQueue.Failure) {
+        guard !slots.isEmpty else { return }
+        // The table first: a socket in the queue that the table does not know is ended by the next process.
+        for slot in slots { note(slot, cover.table) }
+        do throws(DescriptorQueue.Failure) {
+            let entries = slots.map {
+                WorkerCover.Entry(slot: UInt32($0), generation: table[$0].pointee.generation)
+            }
+            try cover.add(entries, slots.flatMap { sockets($0) })
+        } catch {
+            for slot in slots { cover.table[slot].pointee.isCovered = 0 }
+            throw error
+        }
+        for slot in slots { table[slot].pointee.isCovered = true }
+    }
+
+    private func sockets(_ slot: Int) -> [BorrowedDescriptor] {
+        [table[slot].pointee.sides[0].descriptor, table[slot].pointee.sides[1].descriptor]
+    }
+
+    private func note(_ slot: Int, _ table: CoverTable) {
+        let connection = self.table[slot]
+        let frontend = frontends[Int(connection.pointee.frontend)]?.pointee.shared.name ?? ""
+        let backend = backends[Int(connection.pointee.backend)]?.pointee.endpoint.id.rawValue ?? 0
+        connection.pointee.isCoverDirty = hasBytes(connection)
+        table[slot].pointee = CoverTable.Slot(
+            generation: connection.pointee.generation, isCovered: 1,
+            isDirty: connection.pointee.isCoverDirty ? 1 : 0, traffic: connection.pointee.traffic.rawValue,
+            backend: backend, frontend: CoverTable.hash(ofFrontend: frontend),
+            sourceHash: connection.pointee.sourceHash, acceptedAt: connection.pointee.acceptedAt)
+    }
+
+    /// Whether bytes of the connection are in this process, or the end of one of its streams is known here alone.
+    @inline(__always)
+    private func hasBytes(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+        !connection.pointee.flows[0].remainder.isEmpty || !connection.pointee.flows[1].remainder.isEmpty
+            || connection.pointee.flows[0].pipeBytes > 0 || connection.pointee.flows[1].pipeBytes > 0
+            || connection.pointee.isBroken
+    }
+
+    // MARK: While bytes move
+
+    /// Bytes of the connection are about to be read into this process.
+    ///
+    /// - Returns: What `release` must be given.
+    @inline(__always)
+    func takeInHand(_ slot: Int, _ table: CoverTable) -> UInt32 {
+        let former = table.inHand
+        table.inHand = UInt32(slot) + 1
+        return former
+    }
+
+    /// They have been sent on, or are noted to be here.
+    @inline(__always)
+    func release(_ slot: Int, _ table: CoverTable, former: UInt32, isOpen: Bool) {
+        if isOpen {
+            let connection = self.table[slot]
+            let isDirty = hasBytes(connection)
+            if isDirty != connection.pointee.isCoverDirty {
+                connection.pointee.isCoverDirty = isDirty
+                if connection.pointee.isCovered { table[slot].pointee.isDirty = isDirty ? 1 : 0 }
+            }
+        }
+        table.inHand = former
+    }
+
+    /// Ends a covered connection for all who have duplicates of its sockets; ours are still to be closed.
+    func uncover(_ slot: Int, _ ending: Ending) {
+        let connection = table[slot]
+        guard connection.pointee.isCovered else { return }
+        cover?.strike(slot)
+        for side in 0..<2 {
+            let descriptor = connection.pointee.sides[side].descriptor
+            switch ending {
+            case .orderly: Socket.shutdownBoth(descriptor)
+            case .reset: Socket.abort(descriptor)
+            }
+        }
+    }
+}

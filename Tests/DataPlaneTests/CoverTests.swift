@@ -1,0 +1,272 @@
+import Balancing
+import Glibc
+import SystemIO
+import Testing
+
+@testable import DataPlane
+
+extension DataPlaneSuite {
+    /// Connections that outlive the death of their process.
+    @Suite struct CoverTests {
+        /// What the keeper of a cover has: duplicates of its parts.
+        private struct Kept {
+            let parts: [CoverPart]
+
+            init(_ cover: ConnectionCover) throws {
+                parts = try cover.parts.map { part in
+                    CoverPart(
+                        memory: try duplicateDescriptor(part.memory).take(),
+                        entrance: try duplicateDescriptor(part.entrance).take(),
+                        exit: try duplicateDescriptor(part.exit).take())
+                }
+            }
+        }
+
+        /// A relay with a cover.
+        private static func covered(workers: Int = 1, _ backend: Backend) throws -> (Relay, ConnectionCover) {
+            let relay = try Relay(workers: workers, backends: [backend])
+            let cover = try ConnectionCover(for: relay.plane)
+            relay.plane.begin(cover)
+            return (relay, cover)
+        }
+
+        /// Waits until so many connections are covered.
+        private static func awaitCover(of count: Int, _ relay: Relay) async throws {
+            try await until("\(count) connections are covered") {
+                let report = await relay.plane.renewCover()
+                #expect(report.failure == nil)
+                return report.covered == count
+            }
+        }
+
+        /// Ends a relay as a killed process ends: the kernel closes all that it had.
+        private static func die(_ relay: Relay) async throws {
+            let frozen = try await relay.plane.freeze(within: .seconds(10))
+            let record = frozen.record
+            frozen.relinquish()
+            for descriptor in record.connections.flatMap(\.descriptors) + record.listeners.map(\.descriptor) {
+                closeDescriptor(descriptor)
+            }
+        }
+
+        private static func remains(_ kept: Kept, _ backend: Backend) -> CoverRemains {
+            CoverRemains(taking: kept.parts, frontends: ["other", Relay.frontend], backends: [backend.id])
+        }
+
+        /// A relay that goes on with what a dead one has left.
+        private static func heir(_ remains: CoverRemains, _ backend: Backend) throws -> Relay {
+            var record = PlaneRecord()
+            record.writtenAt = MonotonicClock.nanoseconds()
+            record.backends = [BackendRecord(id: backend.id, address: backend.address, counters: [:], gate: 0)]
+            record.connections = remains.connections
+            return try Relay(workers: 2, backends: [backend], inheriting: record)
+        }
+
+        @Test func cleanConnectionsGoOn() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(workers: 2, backend)
+            var pairs: [(client: Peer, server: Peer)] = []
+            for _ in 0..<20 { pairs.append(try await relay.pair(backend)) }
+            try await Self.awaitCover(of: 20, relay)
+            // What comes while nobody is there waits in the kernel.
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            for pair in pairs { try await pair.client.send("while it was dead") }
+            let remains = Self.remains(kept, backend)
+            #expect(remains.connections.count == 20 && remains.lost == 0 && remains.faults.isEmpty)
+            let heir = try Self.heir(remains, backend)
+            for pair in pairs {
+                #expect(try await pair.server.receiveText(17) == "while it was dead")
+                try await pair.server.send("good")
+                #expect(try await pair.client.receiveText(4) == "good")
+                pair.client.finishSending()
+                #expect(try await pair.server.receiveToEnd().isEmpty)
+                pair.server.close()
+                #expect(try await pair.client.receiveToEnd().isEmpty)
+            }
+            try await heir.becomesIdle()
+        }
+
+        @Test func aConnectionWithBytesInTheProcessIsReset() async throws {
+            let backend = try Backend(id: 1, options: [.receiveBuffer(bytes: 4096)])
+            let (relay, cover) = try Self.covered(backend)
+            let (stuck, stuckServer) = try await relay.pair(backend)
+            let (clean, cleanServer) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 2, relay)
+            // More than the backend's kernel takes: the relay has to keep some.
+            let bytes = [UInt8](repeating: 7, count: 1 << 20)
+            try await until("the relay keeps bytes") {
+                _ = try stuck.sendWithoutWaiting(bytes)
+                let record = try await relay.plane.survey(within: .seconds(10))
+                return record.connections.count < 2 || record.connections.contains { !$0.client.unsent.isEmpty }
+            }
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let remains = Self.remains(kept, backend)
+            #expect(remains.connections.count == 1 && remains.lost == 1)
+            #expect(try await stuck.endsInReset())
+            #expect(try await stuckServer.endsInReset())
+            let heir = try Self.heir(remains, backend)
+            try await clean.send("clean")
+            #expect(try await cleanServer.receiveText(5) == "clean")
+            clean.close()
+            cleanServer.close()
+            try await heir.becomesIdle()
+        }
+
+        @Test func bytesThatWereFlushedDoNotCount() async throws {
+            let backend = try Backend(id: 1, options: [.receiveBuffer(bytes: 4096)])
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            var source = Pattern(seed: 5)
+            var sent = 0
+            while sent < 8 << 20 {
+                let count = try client.sendWithoutWaiting(source.peek(65_536))
+                source.skip(count)
+                sent += count
+                guard count == 0 else { continue }
+                while let some = try server.receiveSome(limit: 1 << 20), !some.isEmpty {}
+            }
+            client.finishSending()
+            _ = try await server.receiveToEnd()
+            try await relay.settle()
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let remains = Self.remains(kept, backend)
+            #expect(remains.connections.count == 1 && remains.lost == 0)
+            let heir = try Self.heir(remains, backend)
+            // The other direction is open still.
+            try await server.send("answer")
+            server.close()
+            #expect(try await client.receiveToEnd() == Array("answer".utf8))
+            try await heir.becomesIdle()
+        }
+
+        @Test func coveredConnectionsEndWhenTheyEnd() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (orderly, orderlyServer) = try await relay.pair(backend)
+            let (reset, resetServer) = try await relay.pair(backend)
+            let (dead, deadServer) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 3, relay)
+            // Duplicates are in the queue, and here: closing alone would end nothing.
+            let kept = try Kept(cover)
+            orderly.close()
+            #expect(try await orderlyServer.receiveToEnd().isEmpty)
+            orderlyServer.close()
+            reset.reset()
+            #expect(try await resetServer.endsInReset())
+            relay.plane.resetConnections(of: backend.id, over: .zero)
+            #expect(try await dead.endsInReset())
+            #expect(try await deadServer.endsInReset())
+            try await relay.becomesIdle()
+            try await Self.die(relay)
+            #expect(Self.remains(kept, backend) == CoverRemains())
+        }
+
+        @Test func whatIsNotCoveredDiesWithItsProcess() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            #expect(await relay.plane.renewCover() == CoverReport(), "it is too young")
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            #expect(try await client.receiveToEnd().isEmpty)
+            #expect(try await server.receiveToEnd().isEmpty)
+            #expect(Self.remains(kept, backend) == CoverRemains())
+        }
+
+        @Test func aCoverThatWasForgottenIsMadeAnew() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            let frozen = try await relay.plane.freeze(within: .seconds(10))
+            try cover.clear()
+            frozen.resume()
+            relay.plane.forgetCover()
+            try await Self.awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let remains = Self.remains(kept, backend)
+            #expect(remains.connections.count == 1)
+            let heir = try Self.heir(remains, backend)
+            try await client.send("still")
+            #expect(try await server.receiveText(5) == "still")
+            client.close()
+            server.close()
+            try await heir.becomesIdle()
+        }
+
+        @Test(arguments: [[], ["another"]]) func connectionsOfNobodyAreReset(_ frontends: [String]) async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let remains = CoverRemains(taking: kept.parts, frontends: frontends, backends: [backend.id])
+            #expect(remains.lost == 1 && remains.connections.isEmpty)
+            #expect(try await client.endsInReset())
+            #expect(try await server.endsInReset())
+        }
+
+        @Test func aTableOfAnotherVersionEndsItsConnections() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, _) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
+            memory.bytes.storeBytes(of: 99, toByteOffset: 8, as: UInt32.self)
+            let remains = Self.remains(kept, backend)
+            #expect(remains.faults == ["cover 0 is not one, or of another version"])
+            #expect(remains.lost == 1)
+            #expect(try await client.endsInReset())
+        }
+
+        @Test func aConnectionInHandIsNoSurvivor() throws {
+            let memory = try SharedMemory(zeroed: CoverTable.bytes(slots: 4), name: "test")
+            let table = CoverTable(making: memory, slots: 4)
+            for slot in 0..<4 { table[slot].pointee = CoverTable.Slot(generation: 3, isCovered: 1) }
+            table[1].pointee.isDirty = 1
+            table[2].pointee.isCovered = 0
+            table.inHand = 4
+            let heir = try #require(
+                CoverTable(reading: try SharedMemory(mapping: try duplicateDescriptor(memory.descriptor))))
+            let survivors = (0..<5).map { heir.survivor(slot: $0, generation: 3) != nil }
+            #expect(survivors == [true, false, false, false, false])
+            #expect(heir.survivor(slot: 0, generation: 4) == nil)
+            #expect((0..<5).map { heir.isOpen(slot: $0, generation: 3) } == [true, true, false, true, false])
+        }
+
+        @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {
+            let cover = try WorkerCover(slots: 2000, worker: 0)
+            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            defer { closeDescriptor(null) }
+            func add(_ slots: Range<Int>) throws {
+                for slot in slots { cover.table[slot].pointee.isCovered = 1 }
+                let entries = slots.map { WorkerCover.Entry(slot: UInt32($0), generation: 0) }
+                try cover.add(entries, [BorrowedDescriptor](repeating: null, count: 2 * entries.count))
+            }
+            for message in 0..<4 { try add((message * 100)..<(message * 100 + 100)) }
+            for slot in 1..<300 { cover.strike(slot) }
+            #expect(cover.stale.isEmpty, "\(cover.dead) dead among \(cover.live) are not worth it")
+            for slot in 300..<390 { cover.strike(slot) }
+            #expect(cover.live == 11 && cover.dead == 389)
+            #expect(cover.stale.count == 4)
+            // As the worker does: what is alive goes to the end first.
+            try add(0..<1)
+            try cover.drop(messages: 1, alive: 1)
+            #expect(cover.live == 11 && cover.dead == 290)
+            var left: [Int] = []
+            while let message = try cover.queue.take() {
+                message.descriptors.forEach(closeDescriptor)
+                left.append(try #require(WorkerCover.entries(message.bytes)).count)
+            }
+            #expect(left == [100, 100, 100, 1])
+        }
+    }
+}
