@@ -1,9 +1,9 @@
 import Balancing
-import DataPlane
 import StateCodec
 import SystemIO
 import Testing
 
+@testable import DataPlane
 @testable import fairlead
 
 /// What a process makes of a state that is not what it should be: as much as it can, and never a trap.
