@@ -118,9 +118,11 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, exampl
 	install -m 0644 config/examples/*.yaml $(DESTDIR)$(PREFIX)/share/fairlead/examples
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived \
 		$(addprefix config/keepalived/,keepalived.conf keepalived.sysusers restart.conf)
+	sed -i 's,/usr/bin/fairlead,$(PREFIX)/bin/fairlead,' $(DESTDIR)$(PREFIX)/share/fairlead/keepalived/keepalived.conf
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived config/keepalived/fairlead-notify
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/bird.conf
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/fairlead-anycast
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/fairlead docs/*.md
 	install -D -m 0644 systemd/fairlead.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf
 	for unit in $(UNITS); do \
 		sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/$$unit \
@@ -145,7 +147,7 @@ uninstall: ## Removes what install has put there
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/fairlead \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fairlead \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/fairlead.fish
-	rm -rf $(DESTDIR)$(PREFIX)/share/fairlead
+	rm -rf $(DESTDIR)$(PREFIX)/share/fairlead $(DESTDIR)$(PREFIX)/share/doc/fairlead
 
 deb: release ## Makes the Debian package .build/fairlead_VERSION_ARCHITECTURE.deb
 	$(call need,$(DEB_PACKAGES))
