@@ -1,3 +1,4 @@
+import DataPlane
 import Glibc
 import SystemIO
 import Testing
