@@ -31,8 +31,13 @@ package enum DescriptorPark {
 
     /// Parks duplicates of descriptors; the caller keeps his own.
     ///
+    /// - Parameters:
+    ///   - descriptors: Those to park.
+    ///   - bytes: What a queue should hold (`DescriptorQueue.init`).
     /// - Returns: The queues. They and what is in them go when their last holder does.
-    package static func put(_ descriptors: [BorrowedDescriptor]) throws(Failure) -> [DescriptorQueue] {
+    package static func put(
+        _ descriptors: [BorrowedDescriptor], queuesOf bytes: Int32 = 4 << 20
+    ) throws(Failure) -> [DescriptorQueue] {
         var queues: [DescriptorQueue] = []
         let size = DescriptorQueue.descriptorsAMessage
         let total = (descriptors.count + size - 1) / size
@@ -40,7 +45,7 @@ package enum DescriptorPark {
             let slice = Array(descriptors[(part * size)..<min(descriptors.count, (part + 1) * size)])
             let message = header(part, total, slice.count)
             do throws(DescriptorQueue.Failure) {
-                try put(message, slice, into: &queues)
+                try put(message, slice, into: &queues, of: bytes)
             } catch {
                 throw Failure(parked: part * size, count: descriptors.count, reason: error)
             }
@@ -50,7 +55,7 @@ package enum DescriptorPark {
 
     /// Into the last queue, or, where that is full, into one more.
     private static func put(
-        _ message: [UInt8], _ descriptors: [BorrowedDescriptor], into queues: inout [DescriptorQueue]
+        _ message: [UInt8], _ descriptors: [BorrowedDescriptor], into queues: inout [DescriptorQueue], of bytes: Int32
     ) throws(DescriptorQueue.Failure) {
         if let last = queues.last {
             do throws(DescriptorQueue.Failure) {
@@ -60,7 +65,7 @@ package enum DescriptorPark {
             }
         }
         do throws(Errno) {
-            queues.append(try DescriptorQueue())
+            queues.append(try DescriptorQueue(bytes: bytes))
         } catch {
             throw .system(error)
         }

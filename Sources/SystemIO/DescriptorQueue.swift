@@ -45,12 +45,14 @@ package final class DescriptorQueue: Sendable {
     private let exit: OwnedDescriptor
 
     /// An empty queue (socketpair(2), SOCK_SEQPACKET).
-    package convenience init() throws(Errno) {
+    ///
+    /// - Parameter bytes: How much it should hold (SO_SNDBUF). A message of descriptors takes about 1 KiB of that. The system
+    ///   doubles it, for its own use, and allows net.core.wmem_max at most.
+    package convenience init(bytes: Int32 = 4 << 20) throws(Errno) {
         var ends: [Int32] = [-1, -1]
         guard clinux_message_pair(&ends) == 0 else { throw .current }
         self.init(entrance: OwnedDescriptor(owning: ends[0]), exit: OwnedDescriptor(owning: ends[1]))
-        // As much as the system allows: it doubles what it is given, for its own use.
-        var bytes: Int32 = 4 << 20
+        var bytes = bytes
         _ = setsockopt(entrance.rawValue, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
     }
 
@@ -107,12 +109,13 @@ package final class DescriptorQueue: Sendable {
             var count = descriptors.count
             var isCut: Int32 = 0
             let length = clinux_receive_descriptors(exit.rawValue, &bytes, bytes.count, &descriptors, &count, &isCut)
-            // The other end is open, and no message is empty.
             if length > 0 { return (length, count, isCut != 0) }
+            // No message is empty: the other end is gone.
+            guard length < 0 else { throw .system(.connectionReset) }
             switch Errno.current {
             case .interrupted: continue
             case .wouldBlock: return nil
-            case let error: throw .system(length == 0 ? .connectionReset : error)
+            case let error: throw .system(error)
             }
         }
     }

@@ -122,7 +122,7 @@ extension DataPlaneSuite {
             var source = Pattern(seed: 5)
             var sent = 0
             while sent < 8 << 20 {
-                let count = try client.sendWithoutWaiting(source.peek(65_536))
+                let count = try client.sendWithoutWaiting(source.peek(32_768))
                 source.skip(count)
                 sent += count
                 guard count == 0 else { continue }
