@@ -67,16 +67,18 @@ struct PathLookTests {
     private static let time = Duration.milliseconds(350)
 
     /// Looks, and lets the time pass that it takes.
-    private func look(_ stage: Stage) async throws -> [BackendPath] {
+    private func look(_ stage: Stage) async throws -> [BackendPath] { try await paths(stage).backends.map(\.path) }
+
+    private func paths(_ stage: Stage, own: Set<SocketAddress> = []) async throws -> FrontendPaths {
         let answer = Locked<FrontendPaths?>(nil)
         let controller = stage.controller
         Task {
-            let paths = await controller.paths(within: Self.time)
+            let paths = await controller.paths(within: Self.time, own: own)
             answer.withLock { $0 = paths }
         }
         let deadline = ContinuousClock.now + .seconds(20)
         while true {
-            if let paths = answer.withLock(\.self) { return paths.backends.map(\.path) }
+            if let paths = answer.withLock(\.self) { return paths }
             try #require(ContinuousClock.now < deadline, "the look does not end")
             try await stage.advance(.milliseconds(5))
             await Task.yield()
@@ -136,6 +138,24 @@ struct PathLookTests {
         let own = Set(["10.0.0.0", "10.0.0.1", "10.0.0.2"].compactMap { SocketAddress(host: $0, port: 0) })
         let paths = await stage.controller.paths(within: Self.time, own: own)
         #expect(paths.backends.map(\.path) == [.own, .own, .own] && !paths.isCut)
+        await stage.controller.stop()
+    }
+
+    @Test("Of two masters that do not hear each other, one whose own apiserver is ready is not cut off")
+    func ownBackendServes() async throws {
+        let stage = try await Stage()
+        for name in ["b1", "b2"] {
+            try stage.backend(name).behave(readiness: .hangs)
+            try stage.backend(name).state.withLock { $0.acknowledges = false }
+        }
+        try await stage.advance(.seconds(2))
+        let own = Set([SocketAddress(host: "10.0.0.0", port: 0)!])
+        let one = try await paths(stage, own: own)
+        #expect(one.backends.map(\.path) == [.own, .silent, .silent] && !one.isCut && !one.isUndecided)
+        // Without its etcd it is of no use either.
+        try stage.backend("b0").behave(readiness: .red)
+        try await stage.advance(.seconds(2))
+        #expect(try await paths(stage, own: own).isCut)
         await stage.controller.stop()
     }
 

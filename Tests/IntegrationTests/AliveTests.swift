@@ -170,14 +170,18 @@ import Testing
 /// The verdict, by all that it depends on.
 @Suite struct HostVerdictTests {
     private func verdict(_ frontends: [HostVerdict.Service]...) -> HostVerdict {
-        HostVerdict(
-            cut: frontends.enumerated().map { number, services in
-                .init(name: "f\(number)", peers: services.enumerated().map { .init(host: "p\($0)", service: $1) })
-            })
+        HostVerdict(frontends.enumerated().map { frontend($0, .cut, $1) })
+    }
+
+    private func frontend(
+        _ number: Int, _ here: HostVerdict.Frontend.Here, _ services: [HostVerdict.Service]
+    ) -> HostVerdict.Frontend {
+        .init(
+            name: "f\(number)", here: here, peers: services.enumerated().map { .init(host: "p\($0)", service: $1) })
     }
 
     @Test func `a host gives up only for one that serves, or when it is alone`() {
-        #expect(verdict() == HostVerdict(cut: []) && verdict().isFit && verdict().reason == "alive")
+        #expect(verdict() == HostVerdict([]) && verdict().isFit && verdict().reason == "alive")
         #expect(!verdict([.serves]).isFit)
         #expect(verdict([.present]).isFit)
         #expect(!verdict([.silent]).isFit)
@@ -188,6 +192,28 @@ import Testing
         #expect(verdict([]).isFit)
         // One frontend is enough.
         #expect(!verdict([.present], [.serves]).isFit)
+    }
+
+    @Test func `two hosts that each lack another frontend do not both give up`() {
+        // As one sees it, and as the other does.
+        #expect(HostVerdict([frontend(0, .cut, [.serves]), frontend(1, .served, [.present])]).isFit)
+        #expect(HostVerdict([frontend(0, .served, [.present]), frontend(1, .cut, [.serves])]).isFit)
+        // The peer serves both, or what it does not serve is not served here either.
+        #expect(!HostVerdict([frontend(0, .cut, [.serves]), frontend(1, .served, [.serves])]).isFit)
+        #expect(!HostVerdict([frontend(0, .cut, [.serves]), frontend(1, .unserved, [.present])]).isFit)
+        // It takes one peer that serves all of it.
+        #expect(
+            HostVerdict([frontend(0, .cut, [.serves, .present]), frontend(1, .served, [.present, .serves])]).isFit)
+        #expect(
+            !HostVerdict([frontend(0, .cut, [.present, .serves]), frontend(1, .served, [.present, .serves])]).isFit)
+    }
+
+    @Test func `a host that hears the masters of another frontend is not cut off`() {
+        for here in [HostVerdict.Frontend.Here.served, .unserved] {
+            #expect(HostVerdict([frontend(0, .cut, [.silent]), frontend(1, here, [.silent])]).isFit)
+        }
+        #expect(!HostVerdict([frontend(0, .cut, [.silent]), frontend(1, .inward, [.silent])]).isFit)
+        #expect(HostVerdict([frontend(0, .cut, [.silent]), frontend(1, .cut, [.present])]).isFit)
     }
 
     @Test func `the reason names the frontend and the peers`() {

@@ -71,6 +71,8 @@ package struct FrontendPaths: Hashable, Sendable {
     package var name: String
     /// The backends in the order of the pool, by name.
     package var backends: [Backend]
+    /// Whether a backend on this very host was ready when it was last asked.
+    package var servesItself: Bool
 
     /// One backend.
     package struct Backend: Hashable, Sendable {
@@ -90,17 +92,21 @@ package struct FrontendPaths: Hashable, Sendable {
     }
 
     /// All at once.
-    package init(name: String, backends: [Backend]) {
+    package init(name: String, backends: [Backend], servesItself: Bool = false) {
         self.name = name
         self.backends = backends
+        self.servesItself = servesItself
     }
 
     /// The ways that lead out of this host.
     private var outward: [BackendPath] { backends.map(\.path).filter { $0 != .own } }
 
-    /// Whether this host is cut off: ways lead out of it, and all are silent. One that cannot be told speaks for it.
-    package var isCut: Bool { !outward.isEmpty && outward.allSatisfy { $0 == .silent } }
+    private var isSilent: Bool { !outward.isEmpty && outward.allSatisfy { $0 == .silent } }
+
+    /// Whether this host is cut off: ways lead out of it, and all are silent. One that cannot be told speaks for it. So does an
+    /// apiserver on it that is ready: of two masters one may be off, and then the other is all there is.
+    package var isCut: Bool { isSilent && !servesItself }
 
     /// Whether a longer look could find something: no host was heard, and not all are silent.
-    var isUndecided: Bool { !outward.isEmpty && !isCut && !outward.contains(.alive) }
+    var isUndecided: Bool { !outward.isEmpty && !isSilent && !outward.contains(.alive) }
 }

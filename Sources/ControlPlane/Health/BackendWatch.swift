@@ -22,6 +22,8 @@ final class BackendWatch {
     var lastAnswer: Instant?
     /// When its host was found to be out of reach, if that was the last answer.
     var unreachableAt: Instant?
+    /// Whether the last probe found it ready.
+    var isReady = false
     /// When the first round is due: a fixed time, or it would stay ahead of the clock for ever.
     let firstDue: Instant
     /// The jitter of the current delay, drawn once a round so that planning twice gives the same time.

@@ -46,6 +46,7 @@ extension FrontendController {
         var heard: [Instant?] = []
         for watch in pool { heard.append(await watch.prober.lastHeard()) }
         let now = clock.now()
+        func isOwn(_ watch: BackendWatch) -> Bool { own.contains(watch.specification.address.withPort(0).unmapped) }
         return FrontendPaths(
             name: name,
             backends: zip(pool, heard).map { watch, heard in
@@ -54,10 +55,10 @@ extension FrontendController {
                     openQuestions: watch.rounds.values.map(\.round).filter { $0.readiness == nil }.map(\.start),
                     unreachableAt: watch.unreachableAt)
                 let address = watch.specification.address
-                let isOwn = own.contains(address.withPort(0).unmapped)
                 return FrontendPaths.Backend(
                     name: watch.specification.name, address: address.description,
-                    path: isOwn ? .own : BackendPath(evidence, since: start, at: now))
-            })
+                    path: isOwn(watch) ? .own : BackendPath(evidence, since: start, at: now))
+            },
+            servesItself: pool.contains { isOwn($0) && $0.isReady })
     }
 }

@@ -104,6 +104,7 @@ extension FrontendController {
         watch.rounds[number]?.round = round
         if question == .readiness {
             watch.unreachableAt = if case .failed(.unreachable, _) = answer.verdict { now } else { nil }
+            watch.isReady = answer.verdict == .ok
             record(answer, of: watch, round: round)
         }
         switch step {

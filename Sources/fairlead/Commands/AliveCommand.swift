@@ -43,7 +43,7 @@ struct AliveCommand: AsyncParsableCommand {
             StandardStream.error.write("not alive: \(health.text.trimmedLine)\n")
             throw ExitCode.finding
         }
-        let verdict = HostVerdict(cut: peer.isEmpty ? [] : try await cutFrontends(session))
+        let verdict = HostVerdict(peer.isEmpty ? [] : try await frontends(session))
         guard verdict.isFit else {
             StandardStream.error.write("not alive: \(verdict.reason)\n")
             throw ExitCode.finding
@@ -51,44 +51,56 @@ struct AliveCommand: AsyncParsableCommand {
         StandardStream.output.write("\(verdict.reason)\n")
     }
 
-    /// The frontends all of whose ways are silent, and how their clients fare at the peers.
-    private func cutFrontends(_ session: AdminSession) async throws -> [HostVerdict.CutFrontend] {
+    /// All frontends, when one of them is cut off here, and how their clients fare at the peers; empty: none is cut off.
+    private func frontends(_ session: AdminSession) async throws -> [HostVerdict.Frontend] {
         let own = Set(((try? NetworkInterfaces.addresses()) ?? []).map(\.unmapped))
         let others = peer.filter { !own.contains($0.address.unmapped) }
         guard !others.isEmpty else { return [] }
         let answer = try await session.get("/v1/paths")
         // The daemon of an older version, still running after its package was replaced, does not know.
         guard answer.status == 200 else { return [] }
-        let cut = try PathsStatus(json: answer.body).frontends.filter(\.isCut)
-        let services = try await ask(others, about: cut)
-        return cut.enumerated().map { number, frontend in
-            HostVerdict.CutFrontend(name: frontend.name, peers: services[number] ?? [])
+        let frontends = try PathsStatus(json: answer.body).frontends
+        guard frontends.contains(where: \.isCut) else { return [] }
+        // Side by side: together they may not take longer than one.
+        return try await withThrowingTaskGroup(of: (Int, HostVerdict.Frontend)?.self) { group in
+            for (index, frontend) in frontends.enumerated() {
+                group.addTask { try await look(at: frontend, others).map { (index, $0) } }
+            }
+            var found: [(Int, HostVerdict.Frontend)] = []
+            for try await case let result? in group { found.append(result) }
+            return found.sorted { $0.0 < $1.0 }.map(\.1)
         }
     }
 
-    /// Asks all peers about all frontends side by side.
-    ///
-    /// - Returns: The peers' answers in their order, by the position of the frontend; none for one that listens nowhere.
-    private func ask(
-        _ peers: [PeerArgument], about frontends: [PathsStatus.Frontend]
-    ) async throws -> [Int: [HostVerdict.Peer]] {
+    /// Asks for one frontend; nil when it listens nowhere.
+    private func look(
+        at frontend: PathsStatus.Frontend, _ others: [PeerArgument]
+    ) async throws -> HostVerdict.Frontend? {
+        guard let address = frontend.listen.compactMap(SocketAddress.init).first else { return nil }
+        async let here = state(of: frontend, at: address)
+        return .init(name: frontend.name, here: try await here, peers: try await ask(others, port: address.port))
+    }
+
+    /// How a frontend is on this host. A client asks it in the same way as the peers.
+    private func state(
+        of frontend: PathsStatus.Frontend, at address: SocketAddress
+    ) async throws -> HostVerdict.Frontend.Here {
+        if frontend.isCut { return .cut }
+        if !frontend.backends.contains(where: { $0.path != "own" }) { return .inward }
+        return try await PeerCheck.ask(address.reachable, timeout: timeout.value) == .serves ? .served : .unserved
+    }
+
+    /// Asks all peers side by side.
+    private func ask(_ peers: [PeerArgument], port: UInt16) async throws -> [HostVerdict.Peer] {
         let timeout = timeout.value
-        return try await withThrowingTaskGroup(of: (Int, Int, HostVerdict.Service).self) { group in
-            for (number, frontend) in frontends.enumerated() {
-                // Both hosts have the same configuration.
-                guard let port = frontend.listen.compactMap(SocketAddress.init).first?.port else { continue }
-                for (index, peer) in peers.enumerated() {
-                    group.addTask {
-                        (number, index, try await PeerCheck.ask(peer.address.withPort(port), timeout: timeout))
-                    }
-                }
+        return try await withThrowingTaskGroup(of: (Int, HostVerdict.Service).self) { group in
+            for (index, peer) in peers.enumerated() {
+                group.addTask { (index, try await PeerCheck.ask(peer.address.withPort(port), timeout: timeout)) }
             }
-            var found: [(Int, Int, HostVerdict.Service)] = []
-            for try await service in group { found.append(service) }
-            return Dictionary(grouping: found, by: { $0.0 }).mapValues { answers in
-                answers.sorted { $0.1 < $1.1 }.map { _, index, service in
-                    HostVerdict.Peer(host: peers[index].address.host, service: service)
-                }
+            var services: [(Int, HostVerdict.Service)] = []
+            for try await service in group { services.append(service) }
+            return services.sorted { $0.0 < $1.0 }.map { index, service in
+                HostVerdict.Peer(host: peers[index].address.host, service: service)
             }
         }
     }
@@ -102,6 +114,15 @@ struct PeerArgument: ExpressibleByArgument, Equatable {
     init?(argument: String) {
         guard let address = SocketAddress(host: argument, port: 0) else { return nil }
         self.address = address
+    }
+}
+
+extension SocketAddress {
+    /// Where this very host finds what listens here: loopback, for one that is unspecified.
+    fileprivate var reachable: SocketAddress {
+        guard isUnspecified else { return self }
+        if case .v6 = self { return SocketAddress(host: "::1", port: port) ?? self }
+        return .v4(0x7f00_0001, port: port)
     }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -63,14 +64,14 @@ def manual_renders(service: Service) -> None:
     pages = sorted((service.container.root / "usr/share/man").glob("man[15]/fairlead*.gz"))
     for page in pages:
         result = subprocess.run(
-            ["man", "--warnings", "--local-file", page],
+            ["man", "--warnings", "--local-file", "-Tutf8", page],
             capture_output=True, text=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MANWIDTH": "80"},
         )  # fmt: skip
         expect(result.returncode == 0 and not result.stderr, f"man says of {page.name}: {result.stderr}")
-        expect("SEE ALSO" in result.stdout, f"{page.name} ends before its end")
+        # Without col(1) man leaves bold letters as they are printed: twice, one over the other.
+        expect("SEE ALSO" in re.sub(".\b", "", result.stdout), f"{page.name} ends before its end")
     overview = service.container.run("fairlead", "help").stdout
-    commands = overview.partition("SUBCOMMANDS:\n")[2].partition("\n\n")[0].splitlines()
-    names = {line.split()[0] for line in commands if line.startswith("  ") and line[2] != " "}
+    names = set(re.findall(r"(?m)^  ([a-z-]+)", overview[overview.index("SUBCOMMANDS:") :]))
     odd = {f"fairlead-{name}.1.gz" for name in names} ^ {page.name for page in pages if page.name.startswith("fairlead-")}
     expect(len(names) > 5 and not odd, f"without a page, or a page without a command in the help: {', '.join(odd)}")
 
@@ -78,18 +79,12 @@ def manual_renders(service: Service) -> None:
 def a_refused_configuration_keeps_the_daemon(service: Service) -> None:
     """An upgrade whose configuration check fails leaves the running daemon alone, and says what to mend."""
     former = service.pid
-    # Root can read it, the service's user cannot.
-    service.container.write("/root/token", "secret")
-    unreadable = configuration().replace(
-        "protocol: http,", "tls: {insecureSkipVerify: true}, tokenFile: /root/token,"
-    )
-    for text, fault in ((BAD, "frontends[0].lisen"), (unreadable, 'cannot read "/root/token": Permission denied')):
-        service.configure(text)
-        said = _apt(service, "install", "--reinstall", f"{FOLDER}/2/{_file(service, 2).name}")
-        for words in ("the running daemon stays at the former version", fault):
-            expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
-        expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
-        expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
+    service.configure(BAD)
+    said = _apt(service, "install", f"{FOLDER}/2/{_file(service, 2).name}")
+    for words in ("the running daemon stays at the former version", "frontends[0].lisen"):
+        expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
+    expect(_state(service) == "install ok installed", f"dpkg says {_state(service)!r}")
+    expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
     service.configure(configuration())
 
 
@@ -100,7 +95,7 @@ def a_key_that_only_root_can_read_keeps_the_daemon(service: Service) -> None:
     service.configure(
         configuration().replace("protocol: http,", "protocol: https, tokenFile: token, tls: {insecureSkipVerify: true},")
     )
-    said = _apt(service, "install", "--allow-downgrades", f"{FOLDER}/1/{_file(service, 1).name}")
+    said = _apt(service, "install", "--reinstall", f"{FOLDER}/2/{_file(service, 2).name}")
     for words in ("the running daemon stays at the former version", "token\": Permission denied"):
         expect(words in said, f"apt does not say {words!r}, but {said[-1500:]}")
     expect(service.pid == former and service.show("ActiveState") == "active", "the daemon has not been left alone")
@@ -168,10 +163,8 @@ def _file(service: Service, revision: int) -> Path:
 
 
 def _apt(service: Service, command: str, *arguments: str) -> str:
-    """Runs apt-get in the container, and returns all that it says."""
-    done = service.container.run(
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", command, *arguments
-    )
+    """Runs apt-get in the container, which has no network, and returns all that it says."""
+    done = service.container.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", command, *arguments)
     return done.stdout + done.stderr
 
 
