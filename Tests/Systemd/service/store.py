@@ -139,7 +139,7 @@ def a_state_that_cannot_be_used_is_refused(service: Service) -> None:
     for forgery in FORGERIES:
         unit = f"forged-{forgery}"
         listen = "127.0.0.1:6444"
-        path = f"/run/{unit}.yaml"
+        path = f"/var/tmp/{unit}.yaml"
         admin = f"admin: {{listen: '127.0.0.1:6490', socket: /run/{unit}.sock}}\n"
         service.container.write(path, configuration(listen=listen) + admin)
         service.container.run(
