@@ -44,6 +44,9 @@ package struct FrontendRecord: Sendable, Equatable {
 
 /// What was counted of a backend.
 package struct BackendRecord: Sendable, Equatable {
+    /// Above the numbers that any process gives out: counting on from a higher one would soon come to an end.
+    package static let idLimit: UInt32 = 1 << 31
+
     /// Its number goes on in the next process.
     package var id: BackendID
     package var address: SocketAddress
