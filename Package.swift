@@ -70,7 +70,8 @@ let package = Package(
             name: "FairleadConfigurationTests", dependencies: ["FairleadConfiguration", "SystemIO", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["SecureHTTP", "SystemIO", "TestSupport", "fairlead"],
+            name: "IntegrationTests",
+            dependencies: ["ControlPlane", "DataPlane", "SecureHTTP", "SystemIO", "TestSupport", "fairlead"],
             swiftSettings: strict),
 
         // Counted by `make costs`. Here rather than in a package of its own, because what it measures is `package`.
