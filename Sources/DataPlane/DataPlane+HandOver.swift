@@ -144,7 +144,13 @@ extension DataPlane {
                 record.frontends.append(
                     FrontendRecord(name: name, counters: frontend.shared.rows.record(FrontendShared.counterNames)))
             }
-            for (id, backend) in state.backends.sorted(by: { $0.key < $1.key }) {
+            // A worker may have dialled a backend after that was forgotten here: it hears of a pool without it later, and
+            // takes who waits for a frontend that closes.
+            var backends = state.backends
+            for endpoint in shares.flatMap(\.backends) where backends[endpoint.id] == nil {
+                backends[endpoint.id] = KnownBackend(address: endpoint.address, statistics: endpoint.statistics)
+            }
+            for (id, backend) in backends.sorted(by: { $0.key < $1.key }) {
                 record.backends.append(
                     BackendRecord(
                         id: id, address: backend.address,

@@ -8,6 +8,8 @@ final class Freeze: Sendable {
     struct Share: Sendable {
         var listeners: [ListenerRecord] = []
         var connections: [ConnectionRecord] = []
+        /// All backends that it has listed or has connections with.
+        var backends: [BackendEndpoint] = []
     }
 
     /// How a worker goes on.

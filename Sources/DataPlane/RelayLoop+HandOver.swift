@@ -24,6 +24,9 @@ extension RelayLoop {
             }
             if let record = record(slot) { share.connections.append(record) }
         }
+        for position in backends.indices {
+            if let backend = backends[position] { share.backends.append(backend.pointee.endpoint) }
+        }
         guard freeze.deliver(share, worker: index), freeze.isLasting else { return }
         switch freeze.wait() {
         case .resume: now = MonotonicClock.nanoseconds()

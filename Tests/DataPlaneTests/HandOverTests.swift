@@ -213,6 +213,25 @@ extension DataPlaneSuite {
             #expect(try await client.receiveText(1) == "b")
         }
 
+        @Test func backendThatWasForgottenBeforeItWasDialledGoesAlong() async throws {
+            let backend = try Backend(id: 1)
+            let former = try Relay(backends: [backend])
+            let gate = Gate()
+            former.plane.onEveryWorker { gate.pass() }
+            try await until("the worker waits") { gate.isReached }
+            // The worker still takes who waits in the queue, and the plane has forgotten the backend by then.
+            let client = try await former.connect()
+            former.plane.close(frontend: Relay.frontend)
+            gate.open()
+            let server = try await backend.accept()
+            try await client.send("?")
+            #expect(try await server.receiveText(1) == "?")
+            let relay = try await former.handOver(backends: [])
+            try await server.send("!")
+            #expect(try await client.receiveText(1) == "!")
+            withExtendedLifetime(relay) {}
+        }
+
         @Test func stopEndsWorkersThatStandStill() async throws {
             let backend = try Backend(id: 1)
             let relay = try Relay(workers: 2, backends: [backend])
