@@ -44,7 +44,7 @@ extension Daemon {
     }
 
     private var reasonNotToUpgrade: String? {
-        if isStopping { return "fairlead is stopping" }
+        if isStopping || stopRequest.isMade { return "fairlead is stopping" }
         if !hasStarted { return "fairlead is still starting; try again" }
         if isUpgrading { return "an upgrade is under way already" }
         if loaded.path.isEmpty { return "the configuration is built in: there is no file to start with again" }
@@ -67,9 +67,15 @@ extension Daemon {
         }
         // Whatever happens from here on, the relay goes on when this scope ends.
         defer { frozen.resume() }
-        let state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
-        guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
+        var state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
+        // What a controller has found out meanwhile, it has told the relay only once.
+        state.plane.doom(frozen.lateResets)
         let (bytes, descriptors) = state.written()
+        // A signal that this process has taken is not there for the next.
+        guard !isStopping, !stopRequest.isMade else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
+        guard frozen.keep() else {
+            throw UpgradeRefusal(reasons: ["it took too long to write the state down, and the relay has gone on"])
+        }
         do throws(Errno) {
             let memory = try SealedMemory.create(bytes, name: "fairlead-state")
             try ProcessImage.replace(

@@ -61,13 +61,19 @@ actor Daemon {
     private(set) var isStopping = false
     /// Whether connections are not waited for any more.
     private var isHurried = false
+    /// What the signals say, before `stop` is called.
+    nonisolated let stopRequest: StopRequest
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     ///
-    /// - Parameter inheritance: What a former process has left to go on with.
+    /// - Parameters:
+    ///   - inheritance: What a former process has left to go on with.
+    ///   - stopRequest: Made as soon as a signal says so.
     init(
-        _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil
+        _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil,
+        stopRequest: StopRequest = StopRequest()
     ) throws(Failure) {
+        self.stopRequest = stopRequest
         let descriptors = ProcessLimits.raiseDescriptorLimit()
         let workers = configuration.workers == 0 ? ProcessLimits.processors : configuration.workers
         loaded = Loaded(configuration: configuration, path: path)

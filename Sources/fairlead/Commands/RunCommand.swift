@@ -28,14 +28,19 @@ struct RunCommand: AsyncParsableCommand {
         }
         ProcessLimits.ignoreBrokenPipes()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
+        let stopRequest = StopRequest()
         let sources = SignalSource.Signal.allCases.map { signal in
-            SignalSource(signal) { arrived.yield(signal) }
+            SignalSource(signal) {
+                if signal == .interrupt || signal == .terminate { stopRequest.make() }
+                arrived.yield(signal)
+            }
         }
         defer { withExtendedLifetime(sources) {} }
 
         let daemon: Daemon
         do throws(Daemon.Failure) {
-            daemon = try Daemon(configuration, path: file.path, logger: logger, inheritance: inheritance)
+            daemon = try Daemon(
+                configuration, path: file.path, logger: logger, inheritance: inheritance, stopRequest: stopRequest)
             try await daemon.start()
         } catch {
             for reason in error.reasons { logger.critical("\(reason)") }
