@@ -50,7 +50,6 @@ extension Daemon {
 
     /// Makes what was inherited known, before anything is opened.
     func prepare(_ inherited: Inheritance) {
-        for fault in inherited.faults { logger.error("not all that the former process has left can be used: \(fault)") }
         dataPlane.inherit(inherited.plane)
         for backend in inherited.plane.backends { BackendIDs.reserve(through: backend.id) }
         guard let memory = inherited.memory else { return }

@@ -121,6 +121,7 @@ actor Daemon {
     func start() async throws(Failure) {
         // Taken, not kept: its records are large.
         var inherited = inheritance.take() ?? Inheritance()
+        for fault in inherited.faults { logger.error("not all that the former process has left can be used: \(fault)") }
         let adminSockets = takeAdminSockets(&inherited)
         if !inherited.isEmpty { prepare(inherited) }
         for frontend in loaded.configuration.frontends {
