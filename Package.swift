@@ -72,7 +72,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Balancing", "DataPlane", "SecureHTTP", "StateCodec", "SystemIO", "TestSupport", "fairlead",
+                "Balancing", "ControlPlane", "DataPlane", "SecureHTTP", "StateCodec", "SystemIO", "TestSupport",
+                "fairlead",
             ],
             swiftSettings: strict),
 

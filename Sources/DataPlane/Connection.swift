@@ -92,13 +92,17 @@ struct Remainder {
         end = Int32(bytes.count)
     }
 
-    /// Keeps these bytes behind those that wait already.
-    mutating func append(_ bytes: UnsafeRawBufferPointer) {
-        guard !isEmpty else { return keep(bytes) }
-        let former = self
-        let all = Array(former.bytes) + bytes
+    /// Keeps so many bytes more behind those that wait already.
+    ///
+    /// - Parameter read: Fills the beginning of the room it is given, and tells how much: at least one byte.
+    mutating func append(_ count: Int, by read: (UnsafeMutableRawBufferPointer) -> Int) {
+        let all = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count + count, alignment: 1)
+        all.copyMemory(from: bytes)
+        var filled = bytes.count
+        while filled < all.count { filled += read(UnsafeMutableRawBufferPointer(rebasing: all[filled...])) }
         discard()
-        all.withUnsafeBytes { keep($0) }
+        start = all.baseAddress
+        end = Int32(all.count)
     }
 
     /// Drops `count` bytes from the front; the memory goes with the last of them.

@@ -1,4 +1,4 @@
-import Balancing
+package import Balancing
 import Synchronization
 import SystemIO
 
@@ -63,7 +63,8 @@ extension DataPlane {
 
     /// A data plane whose workers stand still. Clients notice nothing but the pause: their bytes wait in the kernel.
     ///
-    /// The workers go on when this value goes, if nothing else was decided.
+    /// The workers go on when this value goes, if nothing else was decided; and by themselves when nothing is decided for
+    /// too long, unless they are told to wait (`keep`).
     package final class Frozen: Sendable {
         /// All that the data plane holds. The descriptors are its own still.
         package let record: PlaneRecord
@@ -84,8 +85,22 @@ extension DataPlane {
             freeze.decide(.resume)
         }
 
+        /// The backends whose connections were to be reset after the workers had stopped (`resetConnections`): they do that
+        /// when they go on, and otherwise it is the next data plane's to do (`PlaneRecord.doom`).
+        package var lateResets: Set<BackendID> { plane.state.withLock { $0.lateResets } }
+
+        /// Has the workers stand still until it is decided how they go on, however long that takes. Call it before anybody
+        /// else gets what is in the record.
+        ///
+        /// - Returns: False when they have waited too long and have gone on: what the record says is past.
+        package func keep() -> Bool { freeze.keep() }
+
         /// The workers end without closing anything: the descriptors of the record are the caller's from here on.
-        package func relinquish() {
+        ///
+        /// - Returns: False when the workers have gone on before; then everything is theirs.
+        @discardableResult
+        package func relinquish() -> Bool {
+            guard freeze.keep() else { return false }
             freeze.decide(.relinquish)
             plane.state.withLock { state in
                 state.inherited = Inheritance()
@@ -95,6 +110,7 @@ extension DataPlane {
                 }
             }
             plane.stop()
+            return true
         }
     }
 
@@ -102,10 +118,17 @@ extension DataPlane {
 
     /// Has all workers stand still and writes out what they hold. Call it once at a time.
     ///
-    /// - Parameter time: How long to wait for a worker that is busy. When one does not answer, all go on.
-    package func freeze(within time: Duration) async throws(FreezeFailure) -> Frozen {
-        let freeze = Freeze(workers: workerCount, isLasting: true)
-        state.withLock { $0.freeze = freeze }
+    /// - Parameters:
+    ///   - time: How long to wait for a worker that is busy. When one does not answer, all go on.
+    ///   - patience: How long the workers stand still for a decision, unless they are told to wait (`Frozen.keep`).
+    package func freeze(
+        within time: Duration, standingFor patience: Duration = .seconds(3)
+    ) async throws(FreezeFailure) -> Frozen {
+        let freeze = Freeze(workers: workerCount, isLasting: true, patience: patience)
+        state.withLock { state in
+            state.freeze = freeze
+            state.lateResets = []
+        }
         do throws(FreezeFailure) {
             return Frozen(record: try await look(freeze, time), plane: self, freeze: freeze)
         } catch {
@@ -148,7 +171,13 @@ extension DataPlane {
                 record.frontends.append(
                     FrontendRecord(name: name, counters: frontend.shared.rows.record(FrontendShared.counterNames)))
             }
-            for (id, backend) in state.backends.sorted(by: { $0.key < $1.key }) {
+            // A worker may have dialled a backend after that was forgotten here: it hears of a pool without it later, and
+            // takes who waits for a frontend that closes.
+            var backends = state.backends
+            for endpoint in shares.flatMap(\.backends) where backends[endpoint.id] == nil {
+                backends[endpoint.id] = KnownBackend(address: endpoint.address, statistics: endpoint.statistics)
+            }
+            for (id, backend) in backends.sorted(by: { $0.key < $1.key }) {
                 record.backends.append(
                     BackendRecord(
                         id: id, address: backend.address,

@@ -39,6 +39,8 @@ package final class DataPlane: Sendable {
         var inherited = Inheritance()
         /// The look for which the workers stand still, if they do.
         var freeze: Freeze?
+        /// The backends whose connections were to be reset since that look began.
+        var lateResets: Set<BackendID> = []
     }
 
     /// A backend that is in a pool or has connections.
@@ -300,6 +302,7 @@ package final class DataPlane: Sendable {
 
     /// Resets all connections of a backend, spread over a time. Clients that have had no byte from it yet go to another.
     package func resetConnections(of backend: BackendID, over duration: Duration) {
+        state.withLock { state in if state.freeze != nil { state.lateResets.insert(backend) } }
         post(.resetBackend(backend, overNanoseconds: UInt64(max(0, duration.nanoseconds))))
     }
 

@@ -8,6 +8,8 @@ final class Freeze: Sendable {
     struct Share: Sendable {
         var listeners: [ListenerRecord] = []
         var connections: [ConnectionRecord] = []
+        /// All backends that it has listed or has connections with.
+        var backends: [BackendEndpoint] = []
     }
 
     /// How a worker goes on.
@@ -24,18 +26,25 @@ final class Freeze: Sendable {
         var continuation: CheckedContinuation<Void, Never>?
         /// Nobody waits for answers any more.
         var isOver = false
+        /// Workers wait for the decision however long it takes.
+        var isKept = false
+        /// They go on, or have.
+        var isResumed = false
     }
 
     /// Whether workers stand still until `decide`. Else they go on at once, and what they have in pipes is left out.
     let isLasting: Bool
     /// Whether connections are wanted. Without them it takes no time, however many there are.
     let hasConnections: Bool
+    /// How long, in nanoseconds, a worker stands still for one who does not decide.
+    private let patience: UInt64
     private let state: Locked<State>
     private let decision = Latch<Outcome>()
 
-    init(workers: Int, isLasting: Bool, hasConnections: Bool = true) {
+    init(workers: Int, isLasting: Bool, hasConnections: Bool = true, patience: Duration = .zero) {
         self.isLasting = isLasting
         self.hasConnections = hasConnections
+        self.patience = UInt64(max(0, patience.nanoseconds))
         state = Locked(State(shares: Array(repeating: nil, count: workers)))
     }
 
@@ -58,8 +67,17 @@ final class Freeze: Sendable {
         return isTaken
     }
 
-    /// Stands still until it is decided how to go on.
-    func wait() -> Outcome { decision.wait() }
+    /// Stands still until it is decided how to go on. When that takes too long the worker decides itself, for all: whoever
+    /// asked may hang, and all clients with it.
+    func wait() -> Outcome {
+        if let outcome = decision.wait(until: MonotonicClock.nanoseconds() + patience) { return outcome }
+        let isKept = state.withLock { state in
+            if !state.isKept { state.isResumed = true }
+            return state.isKept
+        }
+        if !isKept { decide(.resume) }
+        return decision.wait()
+    }
 
     // MARK: The one who asks
 
@@ -93,8 +111,19 @@ final class Freeze: Sendable {
         let workers: [Int]
     }
 
+    /// Has the workers wait for the decision however long it takes. False when they have gone on already.
+    func keep() -> Bool {
+        state.withLock { state in
+            state.isKept = !state.isResumed
+            return state.isKept
+        }
+    }
+
     /// Tells the workers how to go on. Only the first call counts.
-    func decide(_ outcome: Outcome) { decision.open(outcome) }
+    func decide(_ outcome: Outcome) {
+        if outcome == .resume { state.withLock { $0.isResumed = true } }
+        decision.open(outcome)
+    }
 
     private func giveUp() {
         let continuation = state.withLock { state in

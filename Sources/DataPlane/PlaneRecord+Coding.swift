@@ -78,6 +78,10 @@ extension PlaneRecord {
                 BackendRecord(
                     id: BackendID(rawValue: try reader.read(what)), address: try reader.readAddress(what),
                     counters: try reader.readCounters(what), gate: try reader.readDeadline(what)))
+            guard backends[number].id.rawValue < BackendRecord.idLimit else {
+                throw .invalid("\(what) has a number that leaves none for others")
+            }
+            guard backends[number].gate < .max else { throw .invalid("\(what) waits for a time that never comes") }
         }
         guard Set(backends.map(\.id)).count == backends.count else { throw .invalid("two backends have one number") }
         try reader.finish("the counters")

@@ -12,6 +12,18 @@ package struct PlaneRecord: Sendable, Equatable {
 
     /// Nothing.
     package init() {}
+
+    /// Has all established connections of these backends reset as soon as they are taken up.
+    package mutating func doom(_ backends: Set<BackendID>) {
+        guard !backends.isEmpty else { return }
+        for position in connections.indices {
+            guard case .established(var pair) = connections[position].phase, backends.contains(pair.backend) else {
+                continue
+            }
+            pair.doomedAt = min(pair.doomedAt ?? writtenAt, writtenAt)
+            connections[position].phase = .established(pair)
+        }
+    }
 }
 
 /// A listening socket that outlives its process.
@@ -44,6 +56,9 @@ package struct FrontendRecord: Sendable, Equatable {
 
 /// What was counted of a backend.
 package struct BackendRecord: Sendable, Equatable {
+    /// Above the numbers that any process gives out: counting on from a higher one would soon come to an end.
+    package static let idLimit: UInt32 = 1 << 31
+
     /// Its number goes on in the next process.
     package var id: BackendID
     package var address: SocketAddress

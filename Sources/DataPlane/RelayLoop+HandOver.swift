@@ -24,6 +24,9 @@ extension RelayLoop {
             }
             if let record = record(slot) { share.connections.append(record) }
         }
+        for position in backends.indices {
+            if let backend = backends[position] { share.backends.append(backend.pointee.endpoint) }
+        }
         guard freeze.deliver(share, worker: index), freeze.isLasting else { return }
         switch freeze.wait() {
         case .resume: now = MonotonicClock.nanoseconds()
@@ -43,14 +46,16 @@ extension RelayLoop {
     private mutating func emptyPipe(_ slot: Int, _ direction: Direction) {
         let connection = table[slot]
         let side = direction.rawValue
-        while connection.pointee.flows[side].pipeBytes > 0 {
-            let pipe = connection.pointee.flows[side].pipe
-            guard case .moved(let count) = pipes.read(pipe, into: buffer), count > 0 else {
+        let (pipe, pipeBytes) = (connection.pointee.flows[side].pipe, Int(connection.pointee.flows[side].pipeBytes))
+        guard pipeBytes > 0 else { return }
+        // All at once: a pipe may hold a megabyte, and while it is copied all clients wait.
+        connection.pointee.flows[side].remainder.append(pipeBytes) { room in
+            guard case .moved(let count) = pipes.read(pipe, into: room), count > 0 else {
                 preconditionFailure("a pipe holds fewer bytes than went in")
             }
-            connection.pointee.flows[side].remainder.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-            connection.pointee.flows[side].pipeBytes -= Int32(count)
+            return count
         }
+        connection.pointee.flows[side].pipeBytes = 0
     }
 
     /// A connection written out; nil for one that has bytes in a pipe.

@@ -19,7 +19,7 @@ package enum ChildProcess {
         /// What it wrote to its standard output and error, together.
         package var output: String
 
-        /// An outcome.
+        /// Both.
         package init(ending: Ending, output: String) {
             self.ending = ending
             self.output = output
@@ -28,6 +28,8 @@ package enum ChildProcess {
 
     /// The most bytes of output that are kept.
     private static let outputLimit = 16_384
+    /// What may wait to be read: the least that a pipe holds where it is not made smaller.
+    private static let pipeBytes = 65_536
 
     /// Runs a program and waits for its end. Blocks the calling thread.
     ///
@@ -43,7 +45,9 @@ package enum ChildProcess {
         within nanoseconds: UInt64
     ) throws(Errno) -> Outcome {
         let deadline = MonotonicClock.nanoseconds() + nanoseconds
-        let pipe = try Pipe(bytes: 65_536)
+        let pipe = try Pipe(bytes: pipeBytes)
+        // Its own end waits when the pipe is full, as programs expect of their output: few of them take EAGAIN well.
+        guard fcntl(pipe.writeDescriptor, F_SETFL, 0) == 0 else { throw .current }
         let process = try spawn(path, arguments, environment, input: input, output: pipe.writeDescriptor)
         let output = pipe.intoReadEnd()
         let end: OwnedDescriptor
@@ -72,8 +76,9 @@ package enum ChildProcess {
             ]
             _ = poll(&waiting, 2, Int32(clamping: (deadline - now) / 1_000_000 + 1))
             hasEnded = waiting[1].revents != 0
-            // A program that it leaves behind may keep the pipe open: what is there when it ends is all.
-            while true {
+            // A program that it leaves behind may keep the pipe open: what is there when it ends is all. One that writes as
+            // fast as this reads must not keep it from its deadline.
+            for _ in 0..<(pipeBytes / chunk.count) {
                 let count = read(output.rawValue, &chunk, chunk.count)
                 guard count > 0 else { break }
                 bytes += chunk[..<min(count, outputLimit - bytes.count)]

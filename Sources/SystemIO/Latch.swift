@@ -16,7 +16,11 @@ package final class Latch<Value: Sendable>: Sendable {
         handle = .allocate(capacity: 1)
         handle.initialize(to: Handle())
         pthread_mutex_init(&handle.pointee.mutex, nil)
-        pthread_cond_init(&handle.pointee.condition, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        defer { pthread_condattr_destroy(&attributes) }
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(&handle.pointee.condition, &attributes)
     }
 
     deinit {
@@ -41,6 +45,18 @@ package final class Latch<Value: Sendable>: Sendable {
         while true {
             if let value = handle.pointee.value { return value }
             pthread_cond_wait(&handle.pointee.condition, &handle.pointee.mutex)
+        }
+    }
+
+    /// Blocks the calling thread until there is a value, or until a moment in monotonic nanoseconds: then it is nil.
+    package func wait(until deadline: UInt64) -> Value? {
+        var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
+        pthread_mutex_lock(&handle.pointee.mutex)
+        defer { pthread_mutex_unlock(&handle.pointee.mutex) }
+        while true {
+            if let value = handle.pointee.value { return value }
+            let result = pthread_cond_timedwait(&handle.pointee.condition, &handle.pointee.mutex, &time)
+            if result == ETIMEDOUT { return handle.pointee.value }
         }
     }
 }

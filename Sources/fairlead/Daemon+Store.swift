@@ -151,7 +151,12 @@ extension Daemon {
         record.listeners = []
         var state = await state(record, frozenAt: frozenAt, upgrades: upgrades.count)
         state.admin = []
+        state.plane.doom(frozen.lateResets)
         let (bytes, descriptors) = state.written()
+        guard frozen.keep() else {
+            logger.error("connections cannot outlive this restart: writing the state took too long")
+            return false
+        }
         if let reason = await store.leave(bytes, descriptors) {
             logger.error("connections cannot outlive this restart: \(reason)")
             frozen.resume()

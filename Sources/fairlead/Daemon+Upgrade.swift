@@ -70,11 +70,16 @@ extension Daemon {
         }
         // Whatever happens from here on, the relay goes on when this scope ends.
         defer { frozen.resume() }
-        let state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
+        var state = await state(frozen.record, frozenAt: frozenAt, upgrades: upgrades.count + 1)
+        // What a controller has found out meanwhile, it has told the relay only once.
+        state.plane.doom(frozen.lateResets)
         let (bytes, descriptors) = state.written()
         await giveUpKeeping()
-        // With no wait between this and the other program.
+        // With no wait between this and the other program. A signal that this process has taken is not there for the next.
         guard !isStopping, !stopWish.isExpressed else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
+        guard frozen.keep() else {
+            throw UpgradeRefusal(reasons: ["it took too long to write the state down, and the relay has gone on"])
+        }
         do throws(Errno) {
             let memory = try SealedMemory.create(bytes, name: "fairlead-state")
             try ProcessImage.replace(

@@ -151,6 +151,26 @@ extension DataPlaneSuite {
             try await relay.becomesIdle()
         }
 
+        @Test func resetThatComesTooLateIsTheNextDataPlanes() async throws {
+            let (dead, alive) = (try Backend(id: 1), try Backend(id: 2))
+            let former = try Relay(backends: [dead, alive])
+            let (client, server) = try await former.pair(dead)
+            let (other, peer) = try await former.pair(alive)
+            let frozen = try await former.plane.freeze(within: .seconds(10))
+            former.plane.resetConnections(of: dead.id, over: .zero)
+            var record = frozen.record
+            record.doom(frozen.lateResets)
+            frozen.relinquish()
+            let relay = try Relay(backends: [dead, alive], inheriting: record)
+            #expect(try await client.endsInReset())
+            #expect(try await server.endsInReset())
+            try await peer.send("still")
+            #expect(try await other.receiveText(5) == "still")
+            other.close()
+            peer.close()
+            try await relay.becomesIdle()
+        }
+
         @Test func connectionsOfAClosedFrontendAndALostBackendGoOn() async throws {
             let (backend, other) = (try Backend(id: 1), try Backend(id: 2))
             let former = try Relay(backends: [backend])
@@ -211,6 +231,51 @@ extension DataPlaneSuite {
             frozen.resume()
             try await server.send("b")
             #expect(try await client.receiveText(1) == "b")
+        }
+
+        @Test func workersGoOnWhenNobodyDecides() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(workers: 2, backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            let frozen = try await relay.plane.freeze(within: .seconds(10), standingFor: .milliseconds(20))
+            try await client.send("a")
+            #expect(try await server.receiveText(1) == "a")
+            // What they had at that moment is nobody's to take any more.
+            #expect(!frozen.keep() && !frozen.relinquish())
+            try await server.send("b")
+            #expect(try await client.receiveText(1) == "b")
+        }
+
+        @Test func workersThatAreToldToWaitDoSo() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(workers: 2, backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            let frozen = try await relay.plane.freeze(within: .seconds(10), standingFor: .milliseconds(200))
+            try #require(frozen.keep())
+            try await Task.sleep(for: .milliseconds(400))
+            try await client.send("a")
+            #expect(try server.receiveSome(limit: 1) == nil)
+            frozen.resume()
+            #expect(try await server.receiveText(1) == "a")
+        }
+
+        @Test func backendThatWasForgottenBeforeItWasDialledGoesAlong() async throws {
+            let backend = try Backend(id: 1)
+            let former = try Relay(backends: [backend])
+            let gate = Gate()
+            former.plane.onEveryWorker { gate.pass() }
+            try await until("the worker waits") { gate.isReached }
+            // The worker still takes who waits in the queue, and the plane has forgotten the backend by then.
+            let client = try await former.connect()
+            former.plane.close(frontend: Relay.frontend)
+            gate.open()
+            let server = try await backend.accept()
+            try await client.send("?")
+            #expect(try await server.receiveText(1) == "?")
+            let relay = try await former.handOver(backends: [])
+            try await server.send("!")
+            #expect(try await client.receiveText(1) == "!")
+            withExtendedLifetime(relay) {}
         }
 
         @Test func stopEndsWorkersThatStandStill() async throws {

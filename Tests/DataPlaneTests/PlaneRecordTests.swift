@@ -99,6 +99,13 @@ import Testing
                 == "the state is not valid: two backends have one number")
         #expect(Self.reason { $0.writtenAt = .max }.contains("later than now"))
         #expect(Self.reason { $0.backends[0].gate = 1 << 63 }.contains("a time that never comes"))
+        #expect(Self.reason { $0.backends[0].gate = .max }.contains("a time that never comes"))
+        #expect(
+            Self.reason {
+                $0.backends.append(
+                    BackendRecord(id: .init(rawValue: .max), address: .v4(1, port: 2), counters: [:], gate: 0))
+            }
+            .contains("leaves none for others"))
         #expect(
             Self.reason { Self.change(&$0) { $0.attempts[0].sentBytes = 6 } }.contains("sent more than it was given"))
         #expect(Self.reason { Self.change(&$0) { $0.nextRole = 3 } }.contains("cannot be told apart"))

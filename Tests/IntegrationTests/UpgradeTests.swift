@@ -167,6 +167,19 @@ import Testing
         #expect(try await kept.whoami() == "a")
     }
 
+    /// Before, while and after the relay stands still: the delay is from the last check on.
+    @Test(arguments: ["0", "0.005", "0.01", "0.02", "0.04"])
+    func `a signal to stop in the middle of an upgrade is not lost`(_ delay: String) async throws {
+        let server = try EchoServer()
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(tcp: [], [.init(name: "echo", address: server.address)])), isInstalled: true)
+        try fairlead.install(
+            script: "[ $1 = read-state ] && (sleep \(delay); kill -TERM $PPID) &\nexec $FAIRLEAD \"$@\"")
+        fairlead.process.signal(SIGUSR2)
+        // By itself; or, as long as the new program does not listen for signals, by this one.
+        #expect([0, 128 + SIGTERM].contains(try await fairlead.process.exitCode()))
+    }
+
     @Test func `a configuration with faults stops the upgrade`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server())

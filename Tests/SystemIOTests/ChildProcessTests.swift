@@ -19,9 +19,11 @@ import Testing
         #expect(try Self.shell("kill -9 $$").ending == .killed(signal: 9))
     }
 
-    @Test func oneThatTakesTooLongIsKilled() throws {
-        let outcome = try Self.shell("echo begun; exec sleep 3600", within: 300_000_000)
+    @Test(arguments: ["exec sleep 3600", "while :; do echo word; done", "exec cat /dev/zero"])
+    func oneThatTakesTooLongIsKilled(_ script: String) throws {
+        let outcome = try Self.shell("exec 2>&1; \(script)", within: 300_000_000)
         #expect(outcome.ending == .timedOut)
+        #expect(outcome.output.utf8.count <= 16_384)
     }
 
     @Test func whatItLeavesBehindIsNotWaitedFor() throws {

@@ -1,5 +1,6 @@
 import Balancing
 import ControlPlane
+import DataPlane
 import FoundationEssentials
 import StateCodec
 
@@ -47,6 +48,9 @@ struct DaemonMemory: Codable, Equatable {
         }
         let numbers = frontends.flatMap(\.backends).map(\.id)
         guard Set(numbers).count == numbers.count else { throw .invalid("two backends have one number") }
+        guard numbers.allSatisfy({ $0 < BackendRecord.idLimit }), events.allSatisfy({ $0.id < 1 << 62 }) else {
+            throw .invalid("it has a number that leaves none for others")
+        }
         guard (0..<1 << 32).contains(generation), (0..<1 << 32).contains(upgrades) else {
             throw .invalid("it counts what nobody has done")
         }

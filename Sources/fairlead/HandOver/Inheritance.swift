@@ -50,10 +50,13 @@ struct Inheritance {
     }
 
     /// What of a state cannot be used, if all its descriptors come; nothing is taken or closed.
+    ///
+    /// Their numbers tell nothing: the process that writes goes on, and one that a worker closes after its turn to be looked
+    /// at may be another worker's before its own. So each index stands for a descriptor of its own.
     static func faults(in bytes: [UInt8]) -> [String] {
         do throws(StateError) {
             let file = try StateFile(reading: bytes)
-            let numbers = try numbers(file)
+            let numbers = try numbers(file).indices.map { Int32($0) }
             var rehearsal = Inheritance()
             rehearsal.read(file, numbers, isOpen: Set(numbers))
             return rehearsal.faults
