@@ -49,7 +49,8 @@ def upgrades_under_load(service: Service) -> None:
         expect(report["dropped"] == 0 and report["alive"] == PAIRS, f"connections were lost: {report}")
         expect(report["wrongBytes"] == 0 and report["lostBytes"] == 0, f"bytes were lost: {report}")
     pauses = ", ".join(f"{longest_pause(report):.0f}" for report in reports[1:])
-    print(f"    longest pauses of a stream {pauses} ms, before {longest_pause(reports[0]):.0f} ms; of the relay {carried}")
+    before = longest_pause(reports[0])
+    print(f"    longest pauses of a stream {pauses} ms, before {before:.0f} ms; of the relay {carried}")
     expect(longest_pause(*reports[1:]) <= LONGEST_PAUSE, f"a stream has paused for {longest_pause(*reports[1:])} ms")
     # The admin port's clients and the probes come and go.
     expect(max(descriptors) - min(descriptors) < 16, f"descriptors are left open: {descriptors}")
