@@ -30,7 +30,7 @@ ssize_t clinux_send_descriptors(
         header->cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
     }
-    return sendmsg(socket, &message, MSG_NOSIGNAL);
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ssize_t clinux_receive_descriptors(
@@ -43,7 +43,7 @@ ssize_t clinux_receive_descriptors(
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(*count * sizeof(int));
     }
-    ssize_t result = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    ssize_t result = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     *count = 0;
     *is_cut = result >= 0 && (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
     if (result < 0) return result;

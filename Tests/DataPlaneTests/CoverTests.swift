@@ -215,7 +215,7 @@ extension DataPlaneSuite {
         @Test func aTableOfAnotherVersionEndsItsConnections() async throws {
             let backend = try Backend(id: 1)
             let (relay, cover) = try Self.covered(backend)
-            let (client, _) = try await relay.pair(backend)
+            let (client, server) = try await relay.pair(backend)
             try await Self.awaitCover(of: 1, relay)
             let kept = try Kept(cover)
             try await Self.die(relay)
@@ -225,6 +225,7 @@ extension DataPlaneSuite {
             #expect(remains.faults == ["cover 0 is not one, or of another version"])
             #expect(remains.lost == 1)
             #expect(try await client.endsInReset())
+            #expect(try await server.endsInReset())
         }
 
         @Test func aConnectionInHandIsNoSurvivor() throws {
@@ -234,8 +235,9 @@ extension DataPlaneSuite {
             table[1].pointee.isDirty = 1
             table[2].pointee.isCovered = 0
             table.inHand = 4
-            let heir = try #require(
-                CoverTable(reading: try SharedMemory(mapping: try duplicateDescriptor(memory.descriptor))))
+            let mapped = try SharedMemory(mapping: try duplicateDescriptor(memory.descriptor))
+            defer { withExtendedLifetime((memory, mapped)) {} }
+            let heir = try #require(CoverTable(reading: mapped))
             let survivors = (0..<5).map { heir.survivor(slot: $0, generation: 3) != nil }
             #expect(survivors == [true, false, false, false, false])
             #expect(heir.survivor(slot: 0, generation: 4) == nil)

@@ -105,6 +105,15 @@ import Testing
         #expect(taken == sent)
     }
 
+    @Test func aQueueThatSomebodyElseHasMadeIsNeverWaitedFor() throws {
+        var ends: [Int32] = [-1, -1]
+        // Blocking, as its maker left it.
+        try #require(socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &ends) == 0)
+        let queue = DescriptorQueue(entrance: OwnedDescriptor(owning: ends[0]), exit: OwnedDescriptor(owning: ends[1]))
+        #expect(try queue.take() == nil)
+        #expect(try !queue.drop())
+    }
+
     @Test func aQueueWhoseOtherEndIsGoneIsAnError() throws {
         var ends: [BorrowedDescriptor]
         do {

@@ -10,10 +10,11 @@ enum { CLINUX_DESCRIPTORS_A_MESSAGE = 253 };
 
 /// Two connected unix sockets that keep the bounds of messages: non-blocking, close-on-exec (socketpair(2)).
 int clinux_message_pair(int descriptors[2]);
-/// Sends one message with up to CLINUX_DESCRIPTORS_A_MESSAGE descriptors (sendmsg(2)).
+/// Sends one message with up to CLINUX_DESCRIPTORS_A_MESSAGE descriptors (sendmsg(2)). Never waits, however the socket was
+/// made.
 ssize_t clinux_send_descriptors(
     int socket, const void *bytes, size_t length, const int *descriptors, size_t count);
-/// Takes one message (recvmsg(2)); its descriptors are close-on-exec. `count` is the room for descriptors before, and how
+/// Takes one message (recvmsg(2)), without waiting for one; its descriptors are close-on-exec. `count` is the room for descriptors before, and how
 /// many have come after. `is_cut` tells that some have not: there was no room, or the process has too many open.
 ssize_t clinux_receive_descriptors(
     int socket, void *bytes, size_t length, int *descriptors, size_t *count, int *is_cut);
