@@ -47,8 +47,10 @@ package enum ProcessImage {
 
     /// Puts another program in place of this one. On success it does not return: all threads end where they are.
     ///
-    /// Signals that the program to come will listen for are held back from here on, until it does (`SignalSource`): their
-    /// default action would end it. When the call fails everything is as before.
+    /// Signals that the program to come will listen for are held back, and those that are no order to stop are ignored, from
+    /// here on until it does (`SignalSource`): their default action would end it. To hold them back is not enough: the main
+    /// thread takes every signal while it waits (dispatch_main is a sigsuspend(2)). So an order to stop may end it as one
+    /// ends any program. When the call fails everything is as before.
     ///
     /// - Parameters:
     ///   - path: The program.
@@ -64,6 +66,7 @@ package enum ProcessImage {
         sigemptyset(&held)
         for signal in SignalSource.Signal.allCases { sigaddset(&held, signal.number) }
         pthread_sigmask(SIG_SETMASK, &held, &former)
+        let handlers = [SIGHUP, SIGUSR2].map { (number: $0, former: signal($0, SIG_IGN)) }
         for descriptor in kept { _ = clinux_set_close_on_exec(descriptor, 0) }
         let error = withCStrings(arguments) { arguments in
             withCStrings(environment) { environment in
@@ -72,6 +75,7 @@ package enum ProcessImage {
             }
         }
         for descriptor in kept { _ = clinux_set_close_on_exec(descriptor, 1) }
+        for handler in handlers { signal(handler.number, handler.former) }
         pthread_sigmask(SIG_SETMASK, &former, nil)
         throw error
     }

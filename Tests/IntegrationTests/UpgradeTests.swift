@@ -180,6 +180,33 @@ import Testing
         #expect([0, 128 + SIGTERM].contains(try await fairlead.process.exitCode()))
     }
 
+    @Test func `other signals at any moment of an upgrade do no harm`() async throws {
+        let server = try EchoServer()
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(tcp: [], [.init(name: "echo", address: server.address)])), isInstalled: true)
+        let client = try await RawConnection(to: try await fairlead.address())
+        for number in [SIGUSR2, SIGHUP] {
+            let before = try await fairlead.status().upgrade?.count ?? 0
+            fairlead.process.signal(SIGUSR2)
+            let isUpgraded = await eventually(timeout: .seconds(20)) {
+                fairlead.process.signal(number)
+                return ((try? await fairlead.status())?.upgrade?.count ?? 0) > before
+            }
+            #expect(isUpgraded && fairlead.process.status == nil, "\(fairlead.process.errors)")
+        }
+        try await client.send([1, 2, 3])
+        #expect(try await client.receive(3) == [1, 2, 3])
+        // It listens for them again.
+        try await fairlead.wait(for: "no upgrade to be under way") { $0.ready }
+        let generation = try await fairlead.status().configuration.generation
+        _ = await eventually(timeout: .seconds(20)) {
+            fairlead.process.signal(SIGHUP)
+            return ((try? await fairlead.status())?.configuration.generation ?? 0) > generation
+        }
+        #expect(try await fairlead.status().configuration.generation > generation)
+        #expect(try await fairlead.stop() == 0)
+    }
+
     @Test func `a configuration with faults stops the upgrade`() async throws {
         let pki = try ThrowAwayPKI()
         let server = try APIServer("a", tls: pki.server())
