@@ -96,7 +96,7 @@ shutdownGracePeriod: 1s
         it says."""
         result = subprocess.run(
             self.cluster.balancer_host.command(
-                *(str(self._binary), "kubeconfig", f"--config={self.configuration}", f"--kubeconfig={source}"),
+                *(str(self.binary), "kubeconfig", f"--config={self.configuration}", f"--kubeconfig={source}"),
                 *(f"--output={destination}", "--force"),
             ),
             capture_output=True,
