@@ -3,6 +3,12 @@
 
 #include <time.h>
 
+/// OpenSSL frees all that it has when the process exits, also under a thread that is just then in it: a probe that begins while
+/// a daemon that cannot start ends (OPENSSL_init_crypto(3)).
+__attribute__((constructor)) static void keepUntilTheEnd(void) {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
 int copenssl_context_harden(SSL_CTX *context) {
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |

@@ -6,8 +6,13 @@ final class EchoServer: Sendable {
     /// Where it listens.
     let address: SocketAddress
     private let wake: EventDescriptor
-    private let isOver = Locked(false)
-    private let thread: Locked<SystemIO.Thread?>
+    /// Told to the thread, which must not hold the server: that would never go.
+    private final class End: Sendable {
+        let isNear = Locked(false)
+    }
+
+    private let end = End()
+    private let thread: SystemIO.Thread
 
     init() throws {
         let socket = try Socket.stream(for: .v4(0, port: 0))
@@ -15,9 +20,8 @@ final class EchoServer: Sendable {
         try Socket.listen(socket.rawValue, backlog: 1024)
         address = try Socket.localAddress(socket.rawValue)
         wake = try EventDescriptor()
-        thread = Locked(nil)
         let listener = socket.take()
-        let started = try SystemIO.Thread(name: "echo") { [weak self, wake = wake.borrowed] in
+        thread = try SystemIO.Thread(name: "echo") { [end, wake = wake.borrowed] in
             var connections: [Connection] = []
             defer {
                 for connection in connections { closeDescriptor(connection.descriptor) }
@@ -33,19 +37,19 @@ final class EchoServer: Sendable {
                     waiting.append(pollfd(fd: connection.descriptor, events: Int16(events), revents: 0))
                 }
                 _ = poll(&waiting, nfds_t(waiting.count), -1)
-                guard let self, !self.isOver.withLock({ $0 }) else { return }
+                if end.isNear.withLock({ $0 }) { return }
                 while case .accepted(let descriptor, _) = Socket.accept(listener) {
                     connections.append(Connection(descriptor: descriptor))
                 }
                 connections = connections.compactMap { $0.turn() }
             }
         }
-        thread.withLock { $0 = started }
     }
 
     deinit {
-        isOver.withLock { $0 = true }
+        end.isNear.withLock { $0 = true }
         wake.signal()
+        thread.join()
     }
 
     private struct Connection {
