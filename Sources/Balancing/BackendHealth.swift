@@ -376,7 +376,9 @@ extension BackendHealth {
 
     /// What keeps the backend in use, or brings it back, after an outcome that etcd's unrest explains.
     private mutating func nextHoldForEtcd(at instant: Instant, _ context: Context) -> Hold? {
-        guard let unrest = context.unrest, !hasUsedItsHold, unrest.others.isMajorityWithOneMore else { return nil }
+        guard let unrest = context.unrest, !hasUsedItsHold else { return nil }
+        // While nobody leads, others that answer may do so for a moment only: who is held then stays so, for `holdLimit`.
+        guard unrest.others.isMajorityWithOneMore || (isHeldForEtcd && unrest.cause.isLeaderless) else { return nil }
         let windowStart = windowStart(of: unrest.cause, at: instant)
         guard probed.isUsable || lapsedLikeEtcd.map({ $0 >= windowStart }) ?? false else { return nil }
         guard unrest.others.answer else { return .unrest(besideAnswersSince: nil) }

@@ -35,6 +35,9 @@ package struct EtcdUnrest: Hashable, Sendable {
         }
     }
 
+    /// Whether nobody leads still.
+    package var isLeaderless: Bool { if case .leaderless = cause { true } else { false } }
+
     /// What it is, in words that stay the same while it lasts.
     package var words: String {
         switch cause {
