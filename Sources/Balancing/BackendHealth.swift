@@ -32,8 +32,9 @@
 /// When etcd has no leader, or got one less than `EtcdUnrest.settleTime` ago, and most backends are red or silent (all that
 /// fail so since shortly before it lost its leader), then none of them is broken. Each stays usable, degraded, or becomes it
 /// again if that had taken it away: what the table says of red and of silence waits for the end of that. It ends when etcd
-/// has had its leader for that time, when most are well again, and, while some other is well, after `holdLimit`: with no
-/// leader for ever and all red for ever there is nowhere better to go, but beside one that serves there is.
+/// has had its leader for that time, when it has one and most are well again, and, while some other is well, after
+/// `holdLimit`: with no leader for ever and all red for ever there is nowhere better to go, but beside one that serves there
+/// is.
 ///
 /// A backend whose own etcd member fails is degraded while its probes say up.
 ///

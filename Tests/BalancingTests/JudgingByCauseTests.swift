@@ -254,6 +254,22 @@ struct JudgingByCauseTests {
         }
     }
 
+    @Test("Others that answer while nobody leads do not end a hold before its limit: they may for a moment only")
+    func answersWithoutALeader() {
+        for outcome in [ProbeOutcome.redDead, .silent] {
+            var bench = Bench(3)
+            bench.etcd(Self.leaderless(bench))
+            for _ in 0..<5 { bench.round(outcome) }
+            for step in 0..<60 {
+                bench.round(.well, 0..<2, then: .zero)
+                bench.round(outcome, 2..<3)
+                // 200 ms each, and the limit is 10 s.
+                if step == 45 { #expect(bench.backends[2].state == .degraded) }
+            }
+            #expect(!bench.backends[2].state.isUsable)
+        }
+    }
+
     @Test("A backend whose etcd member fails is degraded with its words, and back without a slow start")
     func memberFault() {
         var bench = Bench(2)
