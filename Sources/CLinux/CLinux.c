@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static int control(int epoll, int operation, int descriptor, uint32_t events, uint64_t data) {
@@ -28,6 +29,18 @@ int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t da
 
 int clinux_epoll_ctl_del(int epoll, int descriptor) {
     return control(epoll, EPOLL_CTL_DEL, descriptor, 0, 0);
+}
+
+int clinux_timer_create(void) {
+    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+int clinux_timer_set(int descriptor, uint64_t nanoseconds) {
+    struct itimerspec when;
+    memset(&when, 0, sizeof when);
+    when.it_value.tv_sec = (time_t)(nanoseconds / 1000000000);
+    when.it_value.tv_nsec = (long)(nanoseconds % 1000000000);
+    return timerfd_settime(descriptor, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 int64_t clinux_tcp_silence_milliseconds(int descriptor) {

@@ -41,7 +41,7 @@ struct Side {
     var hasEnded = false
     /// Not watched for a moment: the timer looks at it (`RelayLoop.rest`).
     var isResting = false
-    /// ERR was seen. What could still be read comes first.
+    /// ERR was seen: the kernel has ended the connection. What can still be read comes first.
     var hasFailed = false
 }
 
@@ -222,6 +222,8 @@ struct EventToken {
     /// The client's descriptor. Backend descriptors have the number of their attempt, from `firstAttempt` on.
     static let client: UInt8 = 0
     static let firstAttempt: UInt8 = 1
+    /// Not a connection: the alarm for the timers.
+    static let alarm: UInt8 = 253
     /// Not a connection: a listener, whose index is in `slot`.
     static let listener: UInt8 = 254
     /// Not a connection: the mailbox.

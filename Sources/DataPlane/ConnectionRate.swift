@@ -8,7 +8,7 @@ import Synchronization
 /// than the number allows, but for one place of each worker that wakes later than that: the spacing is a little wider to
 /// make up for it.
 struct ConnectionRate: Equatable, Sendable {
-    /// What the timers of a worker may be late: a tick of its wheel is 4.2 ms, epoll_wait rounds to 1 ms, and a turn takes time.
+    /// What the timers of a worker may be late: a tick of its wheel is 4.2 ms, and a turn takes time.
     static let tolerance: UInt64 = 10_000_000
 
     /// The most connections in any second.

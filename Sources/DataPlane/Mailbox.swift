@@ -60,8 +60,10 @@ struct BackendEndpoint: Sendable {
 ///
 /// It brings that set along, so that a worker has all it needs from the system before its thread begins.
 final class Mailbox: Sendable {
-    /// Holds the mailbox already; all else is for the worker to register.
+    /// Holds the mailbox and the alarm already; all else is for the worker to register.
     let epoll: Epoll
+    /// Wakes the worker for its timers. Worker only.
+    let alarm: TimerDescriptor
     private let event: EventDescriptor
     private let commands = Locked<[WorkerCommand]>([])
 
@@ -70,7 +72,11 @@ final class Mailbox: Sendable {
         let epoll = try Epoll()
         let event = try EventDescriptor()
         try epoll.add(event.borrowed, .readable, token: EventToken(slot: 0, role: EventToken.mailbox).rawValue)
+        let alarm = try TimerDescriptor()
+        try epoll.add(
+            alarm.borrowed, .readable | .edgeTriggered, token: EventToken(slot: 0, role: EventToken.alarm).rawValue)
         self.epoll = epoll
+        self.alarm = alarm
         self.event = event
     }
 

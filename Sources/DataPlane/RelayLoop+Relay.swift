@@ -190,6 +190,7 @@ extension RelayLoop {
                 return true
             case .failed:
                 if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
+                connection.pointee.sides[from].hasFailed = true
                 end(slot, .reset)
                 return false
             }
@@ -198,7 +199,8 @@ extension RelayLoop {
 
     /// Whether the end of a side's stream is all that is left to read after a short read, and is then carried across.
     func isEndDue(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> Bool {
-        connection.pointee.sides[side].peerClosed && !connection.pointee.isBroken
+        connection.pointee.sides[side].peerClosed && !connection.pointee.sides[side].hasFailed
+            && !connection.pointee.isBroken
     }
 
     /// Sends bytes from the worker's buffer; keeps what the socket refuses. False when the connection has ended.
@@ -461,9 +463,11 @@ extension RelayLoop {
             connection.pointee.flows[side].remainder.discard()
             let descriptor = connection.pointee.sides[side].descriptor
             guard descriptor >= 0 else { continue }
-            switch ending {
-            case .orderly: closeDescriptor(descriptor)
-            case .reset: reset(descriptor)
+            // The kernel has nobody to tell on a connection that has failed.
+            if ending == .orderly || connection.pointee.sides[side].hasFailed {
+                closeDescriptor(descriptor)
+            } else {
+                reset(descriptor)
             }
         }
         if wasEstablished {

@@ -110,6 +110,9 @@ struct RelayLoop: ~Copyable {
     var acceptResumesAt: UInt64 = 0
     /// When the first place is due that somebody waits for; `.max`: nobody waits.
     var queueWakesAt = UInt64.max
+    /// When the alarm fires, at the latest when something is due; `.max`: it is not set. What is due later by now is looked at
+    /// too early, once, which costs less than to set the alarm anew each time.
+    private var alarmAt = UInt64.max
     /// The candidates of a pick that have no place now.
     var passedOver: [BackendID] = []
     /// Those that a pick leaves out: the ones tried and the ones passed over.
@@ -149,7 +152,7 @@ struct RelayLoop: ~Copyable {
     mutating func run() {
         while !isStopping {
             do throws(Errno) {
-                eventCount = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: waitMilliseconds())
+                eventCount = try mailbox.epoll.wait(into: eventBuffer, timeoutMilliseconds: prepareToWait())
             } catch {
                 // EBADF, EFAULT or EINVAL: the loop itself is broken, and only a restart helps.
                 preconditionFailure("epoll_wait: \(error)")
@@ -167,13 +170,17 @@ struct RelayLoop: ~Copyable {
         }
     }
 
-    private func waitMilliseconds() -> Int32 {
-        if !runQueue.isEmpty { return 0 }
-        let timer = timers.timeoutMilliseconds(now: now)
-        let wake = min(acceptResumesAt == 0 ? .max : acceptResumesAt, queueWakesAt)
-        guard wake < .max else { return timer }
-        let wait = wake <= now ? 0 : Int32(clamping: (wake - now + 999_999) / 1_000_000)
-        return timer < 0 ? wait : min(timer, wait)
+    /// Sets the alarm for what is due next.
+    ///
+    /// - Returns: How many milliseconds to wait for an event: 0 when there is work already, -1 for ever.
+    private mutating func prepareToWait() -> Int32 {
+        guard runQueue.isEmpty else { return 0 }
+        let due = min(timers.nextWake, acceptResumesAt == 0 ? .max : acceptResumesAt, queueWakesAt)
+        if due < alarmAt {
+            alarmAt = due
+            mailbox.alarm.set(nanoseconds: due)
+        }
+        return -1
     }
 
     @inline(__always)
@@ -181,6 +188,8 @@ struct RelayLoop: ~Copyable {
         switch token.role {
         case EventToken.mailbox:
             for command in mailbox.takeAll() { perform(command) }
+        case EventToken.alarm:
+            alarmAt = .max
         case EventToken.listener:
             acceptConnections(listener: token.slot)
         case let role:

@@ -83,25 +83,19 @@ struct TimerWheel: ~Copyable {
         return links[slot].deadline
     }
 
-    /// How long epoll_wait may sleep: -1 when no timer is armed.
-    func timeoutMilliseconds(now: UInt64) -> Int32 {
-        guard armedCount > 0 else { return -1 }
+    /// When to look at the wheel next, in monotonic nanoseconds; `.max` when no timer is armed.
+    var nextWake: UInt64 {
+        guard armedCount > 0 else { return .max }
         // The first occupied bucket after the last tick; found in at most 17 words.
         let start = Int(lastTick + 1) & (Self.bucketCount - 1)
-        var distance = 0
         var word = start >> 6
         var bits = occupied[word] & (UInt64.max << UInt64(start & 63))
-        for _ in 0...(Self.bucketCount / 64) {
-            if bits != 0 {
-                let bucket = word << 6 + bits.trailingZeroBitCount
-                distance = (bucket - start) & (Self.bucketCount - 1)
-                break
-            }
+        while bits == 0 {
             word = (word + 1) & (Self.bucketCount / 64 - 1)
             bits = occupied[word]
         }
-        let wake = (lastTick + 1 + UInt64(distance)) << Self.tickShift
-        return wake <= now ? 0 : Int32((wake - now + 999_999) / 1_000_000)
+        let distance = (word << 6 + bits.trailingZeroBitCount - start) & (Self.bucketCount - 1)
+        return (lastTick + 1 + UInt64(distance)) << Self.tickShift
     }
 
     /// Takes the timers that are due off the wheel; `nextFired` then gives them out.

@@ -70,7 +70,7 @@ package struct Epoll: ~Copyable, Sendable {
     ///   - timeoutMilliseconds: 0 returns at once, -1 waits for ever.
     /// - Returns: How many events were written; 0 after the timeout or a signal.
     package func wait(into buffer: borrowing EventBuffer, timeoutMilliseconds: Int32) throws(Errno) -> Int {
-        let count = epoll_wait(descriptor.rawValue, buffer.storage, Int32(buffer.capacity), timeoutMilliseconds)
+        let count = clinux_epoll_wait(descriptor.rawValue, buffer.storage, Int32(buffer.capacity), timeoutMilliseconds)
         if count >= 0 { return Int(count) }
         let error = Errno.current
         if error == .interrupted { return 0 }

@@ -28,9 +28,9 @@ extension DataPlaneSuite {
                     try await BulkTests.copy(total, over: 4, relay, backend)
                     let seconds = Double(MonotonicClock.nanoseconds() - start) / 1e9
                     try await relay.becomesIdle()
-                    // A worker keeps its epoll set, a listener, its mailbox, and up to 16 pipes for the next bulk flows.
+                    // A worker keeps its epoll set, alarm, mailbox and listener, and up to 16 pipes for the next bulk flows.
                     try await until("all sockets are closed") {
-                        try #require(ProcessLimits.openDescriptors) <= bare + 2 * (3 + 2 * 16)
+                        try #require(ProcessLimits.openDescriptors) <= bare + 2 * (4 + 2 * 16)
                     }
                     let after = ProcessStatistics.current()
                     let growth = Int(after.residentBytes ?? 0) - Int(before.residentBytes ?? 0)
@@ -40,10 +40,10 @@ extension DataPlaneSuite {
                     #expect(counters.bytesSent == UInt64((16 << 20) + total))
                     #expect(counters.resets == 0)
                     relay.plane.stop()
-                    // The mailboxes' descriptors and epoll sets live as long as the data plane.
+                    // The workers' epoll sets, alarms and mailboxes live as long as the data plane.
                     // And Dispatch has a timer descriptor a clock: the second may come after the bare ones were counted.
                     try await until("all descriptors are closed") {
-                        try #require(ProcessLimits.openDescriptors) <= bare + 4 + 1
+                        try #require(ProcessLimits.openDescriptors) <= bare + 6 + 1
                     }
                     print(
                         "bulk: \(total >> 20) MiB each way in \(seconds) s; descriptors \(before.openDescriptors ?? 0) ->",

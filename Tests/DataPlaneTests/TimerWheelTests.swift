@@ -53,23 +53,22 @@ import Testing
                 let overdue = model.values.filter { $0 + 2 * Self.tick <= now }
                 #expect(overdue.isEmpty)
             }
-            let timeout = wheel.timeoutMilliseconds(now: now)
+            let wake = wheel.nextWake
             if let next = model.values.min() {
-                #expect(timeout >= 0)
-                #expect(UInt64(timeout) * 1_000_000 <= max(next, now) - now + 2 * Self.tick + 1_000_000)
+                #expect(wake <= max(next, now) + 2 * Self.tick)
             } else {
-                #expect(timeout == -1)
+                #expect(wake == .max)
             }
         }
     }
 
-    @Test func wakeUpAsTheTimeoutSaysFiresTheTimer() {
+    @Test func wakingWhenItSaysFiresTheTimer() {
         var wheel = TimerWheel(capacity: 4, now: 0)
         wheel.arm(2, deadline: 250_000_000)
         var now: UInt64 = 0
         var wakeUps = 0
         while true {
-            now += UInt64(wheel.timeoutMilliseconds(now: now)) * 1_000_000
+            now = wheel.nextWake
             wheel.advance(to: now)
             wakeUps += 1
             if let slot = wheel.nextFired() {
@@ -79,8 +78,8 @@ import Testing
         }
         #expect(now >= 250_000_000 && now <= 256_000_000)
         #expect(wakeUps == 1)
-        let timeout = wheel.timeoutMilliseconds(now: now)
-        #expect(timeout == -1)
+        let wake = wheel.nextWake
+        #expect(wake == .max)
     }
 }
 

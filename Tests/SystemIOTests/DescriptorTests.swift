@@ -47,6 +47,24 @@ import Testing
         #expect(again == 0)
     }
 
+    @Test func timerDescriptorWakesAnEpollSetOnceASetting() throws {
+        let timer = try TimerDescriptor()
+        let epoll = try Epoll()
+        let buffer = Epoll.EventBuffer(capacity: 4)
+        try epoll.add(timer.borrowed, .readable | .edgeTriggered, token: 7)
+        // A time that has passed, and then one to come, twice: nobody reads the descriptor between.
+        for delay: UInt64 in [0, 5_000_000, 5_000_000] {
+            let start = MonotonicClock.nanoseconds()
+            timer.set(nanoseconds: start + 3_600_000_000_000)
+            timer.set(nanoseconds: delay == 0 ? 0 : start + delay)
+            let woken = try epoll.wait(into: buffer, timeoutMilliseconds: 60_000)
+            #expect(woken == 1)
+            #expect(MonotonicClock.nanoseconds() >= start + delay)
+            let again = try epoll.wait(into: buffer, timeoutMilliseconds: 0)
+            #expect(again == 0)
+        }
+    }
+
     @Test func pipeTellsFullFromEmpty() throws {
         let pipe = try Pipe(bytes: 65_536)
         let capacity = pipe.capacity

@@ -24,8 +24,11 @@ int clinux_epoll_ctl_del(int epoll, int descriptor);
 static inline uint32_t clinux_epoll_event_mask(const struct epoll_event *event) { return event->events; }
 static inline uint64_t clinux_epoll_event_data(const struct epoll_event *event) { return event->data.u64; }
 
-/// recv(2) and send(2) without glibc's wrappers. Those are cancellation points: in a process with threads each call
+/// epoll_wait(2), recv(2) and send(2) without glibc's wrappers. Those are cancellation points: in a process with threads each call
 /// enters and leaves a cancellable state, which cost 3 % of the relay's CPU. Nobody cancels a worker.
+static inline int clinux_epoll_wait(int epoll, struct epoll_event *events, int capacity, int milliseconds) {
+    return (int)syscall(SYS_epoll_pwait, epoll, events, capacity, milliseconds, NULL, 0);
+}
 static inline ssize_t clinux_recv(int descriptor, void *buffer, size_t length) {
     return syscall(SYS_recvfrom, descriptor, buffer, length, 0, NULL, NULL);
 }
@@ -33,6 +36,10 @@ static inline ssize_t clinux_send(int descriptor, const void *buffer, size_t len
     return syscall(SYS_sendto, descriptor, buffer, length, MSG_NOSIGNAL | flags, NULL, 0);
 }
 static inline int clinux_msg_more(void) { return MSG_MORE; }
+
+/// A timer with a descriptor (timerfd_create(2)), and when it fires: at a time of CLOCK_MONOTONIC, in nanoseconds above 0.
+int clinux_timer_create(void);
+int clinux_timer_set(int descriptor, uint64_t nanoseconds);
 
 /// The bytes that a read would find (FIONREAD, tcp(7)); 0 when that cannot be told. ioctl(2) is variadic, which Swift cannot
 /// import.
