@@ -87,7 +87,8 @@ actor Daemon {
         self.inheritance = inheritance
         self.stopWish = stopWish
         self.logger = logger
-        observer = RelayObserver(logger: logger)
+        let logsConnections = configuration.logging.connections
+        observer = RelayObserver(logger: logger, logsConnections: logsConnections)
         let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)
         guard capacity >= Self.leastCapacity else {
             let least = Self.reserve(workers: workers) + 2 * Self.leastCapacity
@@ -101,7 +102,7 @@ actor Daemon {
         do throws(Errno) {
             dataPlane = try DataPlane(
                 workers: workers, maxConnections: capacity, descriptorCeiling: descriptors - Self.controlReserve,
-                events: observer)
+                reportsEnds: logsConnections, events: observer)
         } catch {
             throw Failure(reasons: ["cannot start \(workers) relay workers: \(error)"])
         }
@@ -150,17 +151,8 @@ actor Daemon {
         await watchEtcd(loaded.configuration.etcd)
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
-        noteIdleFields(loaded.configuration)
         await startKeeping(names: inherited.storedNames)
         hasStarted = true
-    }
-
-    /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
-    private func noteIdleFields(_ configuration: Configuration) {
-        var fields: [String] = []
-        if configuration.logging.connections { fields.append("logging.connections") }
-        guard !fields.isEmpty else { return }
-        logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }
 
     private func makeController(
@@ -168,7 +160,8 @@ actor Daemon {
     ) -> FrontendController {
         FrontendController(
             name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
-            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger,
+            backends: frontend.backendSpecifications,
+            publisher: RelayPublisher(dataPlane: dataPlane, connectionLog: observer.connectionLog), logger: logger,
             events: events, memory: memory)
     }
 
@@ -272,7 +265,6 @@ actor Daemon {
         }
         if isMoving { await keepListeners() }
         noteFixedFields(former, configuration)
-        noteIdleFields(configuration)
         loaded.configuration = configuration
         loaded.loadedAt = WallClock.seconds()
         loaded.generation += 1
@@ -345,6 +337,7 @@ actor Daemon {
             return
         }
         dataPlane.stop()
+        await observer.connectionLog?.flush()
     }
 
     /// How often the service manager is told that the stop still goes on, and how long it is to wait for the next time.
