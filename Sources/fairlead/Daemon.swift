@@ -184,8 +184,7 @@ actor Daemon {
 
     /// Loads every certificate and key.
     ///
-    /// - Returns: All that cannot be used, as faults of the file. What is wrong is inside the files it names, so that the
-    ///   place is that of no field in particular.
+    /// - Returns: All that cannot be used, as faults of the file. What is wrong is inside the files that it names.
     static func keyFaults(_ configuration: Configuration, path: String) -> ConfigurationFaults? {
         var faults: [ConfigurationFaults.Fault] = []
         for (position, frontend) in configuration.frontends.enumerated() {
@@ -203,7 +202,7 @@ actor Daemon {
             faults.append(ConfigurationFaults.Fault(fieldPath: "etcd.tls", line: 1, column: 1, message: "\(error)"))
         }
         faults += kubeconfigFaults(configuration)
-        return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
+        return faults.isEmpty ? nil : ConfigurationLoader.locate(faults, path: path)
     }
 
     private func announce(_ frontend: Configuration.Frontend) {

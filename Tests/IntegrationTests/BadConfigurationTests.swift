@@ -78,7 +78,7 @@ import Testing
                     health: "tls: {caFile: \(pki.caFile), certFile: \"\(files.certFile)\", keyFile: \(damaged)}",
                     backends: [Self.master])))
         #expect(result.exitCode == 78)
-        #expect(result.errors.contains("health.tls"), "\(result.errors)")
+        #expect(result.errors.contains("fairlead.yaml:7:17: frontends[0].health.tls: "), "\(result.errors)")
         #expect(result.errors.contains(damaged), "\(result.errors)")
     }
 
