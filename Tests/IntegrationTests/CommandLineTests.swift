@@ -1,3 +1,4 @@
+import SecureHTTP
 import SystemIO
 import TestSupport
 import Testing
@@ -40,6 +41,7 @@ import Testing
 
     @Test(arguments: [
         ["fly"], ["run", "--colour"], ["status", "-o", "xml"], ["status", "--admin", "somewhere"],
+        ["status", "--admin", "unix:"], ["status", "--admin", "http://127.0.0.1:0"],
         ["weight", "api", "a"],
         ["weight", "api", "a", "1000"], ["run", "--log-level", "loud"], ["demo", "--for", "5"],
         ["kubeconfig", "--server", "http://10.0.0.10"], ["kubeconfig", "--server", "0.0.0.0"],
@@ -61,6 +63,21 @@ import Testing
             #expect(result.errors.contains("cannot reach the admin port at unix:\(directory.path)/admin.sock"))
             #expect(result.errors.contains("Is fairlead running?"))
         }
+    }
+
+    @Test(arguments: [200, 404])
+    func `something else at the admin port ends with 69`(status: Int) async throws {
+        let server = try HTTPServer(listen: .v4(0x7f00_0001, port: 0)) { _ in .text(status, "welcome\n") }
+        for command in ["status", "upgrade"] {
+            let result = try await FairleadBinary.run(
+                command, "--admin", "http://localhost:\(server.address.port)/")
+            #expect(result.exitCode == 69)
+            #expect(result.output.isEmpty)
+            #expect(result.errors.contains("127.0.0.1:\(server.address.port)"), "\(result.errors)")
+            #expect(result.errors.contains("it is not fairlead's admin port"), "\(result.errors)")
+        }
+        server.stop()
+        await server.stopped()
     }
 
     @Test(arguments: ["bash", "zsh", "fish"])

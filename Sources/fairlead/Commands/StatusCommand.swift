@@ -1,6 +1,5 @@
 import Admin
 import ArgumentParser
-import SecureHTTP
 import SystemIO
 
 /// `fairlead status`: what a running daemon knows, on one screen.
@@ -37,15 +36,10 @@ struct StatusCommand: AsyncParsableCommand {
 
     /// Prints the status once. False when the daemon is not ready.
     private func show() async throws -> Bool {
-        let response = try await admin.endpoint.send(HTTPRequest(method: "GET", target: "/v1/status"))
-        guard response.status == 200 else {
-            StandardStream.error.write("the admin port answered \(response.status): \(response.text)\n")
-            throw ExitCode.unreachable
-        }
-        let status = try Status(json: response.body)
+        let (status, json) = try await admin.endpoint.status()
         let clear = watch && StandardStream.output.isTerminal ? "\u{1b}[H\u{1b}[2J" : ""
         switch output {
-        case .json: StandardStream.output.write(response.text)
+        case .json: StandardStream.output.write(json)
         case .table:
             StandardStream.output.write(
                 clear
