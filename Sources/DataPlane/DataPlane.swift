@@ -25,6 +25,7 @@ package final class DataPlane: Sendable {
                     no interface of this host has that address; for one that moves between hosts, listen on [::] or set \
                     net.ipv4.ip_nonlocal_bind or net.ipv6.ip_nonlocal_bind to 1
                     """
+                case .addressFamilyNotSupported: "this host has no IPv6: listen on an IPv4 address, such as 0.0.0.0"
                 default: "check the address"
                 }
             return "frontend \(frontend): cannot listen on \(address): \(error) (\(advice))"

@@ -207,9 +207,10 @@ actor Daemon {
 
     private func announce(_ frontend: Configuration.Frontend) {
         let addresses = dataPlane.addresses(ofFrontend: frontend.name).map(\.description).joined(separator: " and ")
+        let count = frontend.backends.count
         logger.notice(
             """
-            frontend \(frontend.name) listens on \(addresses), \(frontend.backends.count) backends, \
+            frontend \(frontend.name) listens on \(addresses), \(count) \(count == 1 ? "backend" : "backends"), \
             \(frontend.balancing.algorithm.rawValue)
             """)
     }
