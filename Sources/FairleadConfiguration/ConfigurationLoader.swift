@@ -24,11 +24,12 @@ package enum ConfigurationLoader {
     /// belong to its certificate. Blocks on the file system.
     ///
     /// - Parameters:
-    ///   - faults: With their fields. When the file is not what it was any more, they are at the nearest field around.
-    ///   - path: The file.
+    ///   - faults: With their fields. Where the file does not have one any more, its place is that of the nearest around it.
+    ///   - path: The file. All faults stay at its beginning when it cannot be read again.
     package static func locate(_ faults: [ConfigurationFaults.Fault], path: String) -> ConfigurationFaults {
         let findings = Findings()
-        if let text = try? read(path), let document = Document.parse(text, findings: findings) {
+        // A pipe that was read once would be waited for without end.
+        if let text = try? read(path, onlyRegular: true), let document = Document.parse(text, findings: findings) {
             _ = walk(document, FileReferences(configurationFile: path), findings)
         }
         let located = faults.map { fault in
@@ -39,10 +40,10 @@ package enum ConfigurationLoader {
         return ConfigurationFaults(path: path, faults: located)
     }
 
-    private static func read(_ path: String) throws(ConfigurationFaults) -> String {
+    private static func read(_ path: String, onlyRegular: Bool = false) throws(ConfigurationFaults) -> String {
         let bytes: [UInt8]
         do throws(Errno) {
-            bytes = try File.read(path, limit: sizeLimit)
+            bytes = try File.read(path, limit: sizeLimit, onlyRegular: onlyRegular)
         } catch {
             let reason = error == .fileTooLarge ? tooLarge : "cannot be read: \(error)"
             throw .init(path: path, faults: [.init(fieldPath: "", line: 1, column: 1, message: reason)])

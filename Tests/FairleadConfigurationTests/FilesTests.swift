@@ -57,7 +57,11 @@ import Testing
                 "9:10: frontends[0].health.tls: cannot be used", "12:22: leases.kubeconfig: cannot be used",
                 "1:1: etcd.tls: cannot be used",
             ])
-        #expect(ConfigurationLoader.locate(late, path: "\(folder)/gone.yaml").faults == late)
+        // A file that is gone, and a pipe that nobody writes to any more.
+        #expect(mkfifo("\(folder)/empty", 0o600) == 0)
+        for name in ["gone.yaml", "empty"] {
+            #expect(ConfigurationLoader.locate(late, path: "\(folder)/\(name)").faults == late)
+        }
     }
 
     @Test func `each file that cannot be read is named, with the system's reason`() throws {
