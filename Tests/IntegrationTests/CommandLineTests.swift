@@ -80,6 +80,33 @@ import Testing
         await server.stopped()
     }
 
+    @Test func `a watched status goes on while the daemon is away`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-watch-")
+        func daemon(_ version: String, on address: SocketAddress = .v4(0x7f00_0001, port: 0)) throws -> HTTPServer {
+            try HTTPServer(listen: address) { _ in
+                .text(
+                    200,
+                    """
+                    {"version": "\(version)", "pid": 1, "startTime": "2026-01-01T00:00:00Z", "ready": true, "frontends": [],
+                     "configuration": {"path": "", "loadedAt": "2026-01-01T00:00:00Z", "generation": 1}}
+                    """)
+            }
+        }
+        let former = try daemon("1.2.3")
+        let watch = try ChildProcess(
+            [FairleadBinary.path, "status", "--watch", "--admin", "\(former.address)"], directory: directory.path,
+            stem: "watch")
+        try await until("the status") { watch.output.contains("fairlead 1.2.3 ") }
+        former.stop()
+        await former.stopped()
+        try await until("the daemon to be missed") { watch.errors.contains("cannot reach the admin port") }
+        let next = try daemon("1.2.4", on: former.address)
+        try await until("the status of the next") { watch.output.contains("fairlead 1.2.4 ") }
+        #expect(watch.status == nil)
+        next.stop()
+        await next.stopped()
+    }
+
     @Test(arguments: ["bash", "zsh", "fish"])
     func `a shell can complete it`(shell: String) async throws {
         let script = try await FairleadBinary.run("--generate-completion-script", shell)
