@@ -145,9 +145,11 @@ actor Daemon {
             await prepareDiscovery(controller, frontend)
             if let etcdOutlook { await controller.take(etcd: etcdOutlook) }
         }
+        // No client is accepted by a daemon that cannot start after all.
+        let adminListeners = try listenForAdmin(adminSockets, isLenient: inherited.isDependedOn)
         for controller in controllers { await controller.start() }
         if !inherited.isEmpty { await goOn(with: inherited) }
-        try startAdmin(adminSockets, isLenient: inherited.isDependedOn)
+        try startAdmin(adminListeners)
         await watchEtcd(loaded.configuration.etcd)
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
@@ -165,20 +167,34 @@ actor Daemon {
             events: events, memory: memory)
     }
 
-    /// Opens the admin port.
+    /// Binds the admin port. Who asks it something waits until `startAdmin`.
     ///
     /// - Parameters:
     ///   - sockets: Those that were inherited, by their configured addresses.
     ///   - isLenient: Whether the daemon goes on without it when that fails, because clients depend on this process.
-    private func startAdmin(_ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool) throws(Failure) {
+    /// - Returns: All of its sockets; empty when it goes on without.
+    private func listenForAdmin(
+        _ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool
+    ) throws(Failure) -> [SocketAddress: BorrowedDescriptor] {
         let options = loaded.configuration.admin
-        guard options.listen != nil || options.socket != nil else { return }
         do throws(AdminServerError) {
-            admin = try AdminServer(
-                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: sockets)
+            return try AdminServer.listen(tcp: options.listen, unixPath: options.socket, inherited: sockets)
         } catch {
             guard isLenient else { throw Failure(reasons: ["\(error)"]) }
             logger.error("the service goes on without an admin port: \(error)")
+            return [:]
+        }
+    }
+
+    /// Answers what is asked at the admin port.
+    private func startAdmin(_ listeners: [SocketAddress: BorrowedDescriptor]) throws(Failure) {
+        guard !listeners.isEmpty else { return }
+        let options = loaded.configuration.admin
+        do throws(AdminServerError) {
+            admin = try AdminServer(
+                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: listeners)
+        } catch {
+            throw Failure(reasons: ["\(error)"])
         }
     }
 
