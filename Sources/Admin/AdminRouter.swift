@@ -3,8 +3,8 @@ import SystemIO
 
 /// The answers of the admin port: one request in, one response out. No I/O of its own.
 ///
-/// `/livez /readyz /metrics /v1/status /v1/paths /v1/events /` are for everybody who can connect. What changes something is a POST and needs
-/// the unix socket and the daemon's own user or root.
+/// `/livez /readyz /metrics /v1/status /v1/paths /v1/events /` are for everybody who can connect. What changes something is a
+/// POST and needs the unix socket and the daemon's own user or root.
 package struct AdminRouter: Sendable {
     /// How the request came.
     package enum Transport: Equatable, Sendable {
@@ -91,8 +91,8 @@ package struct AdminRouter: Sendable {
         }
     }
 
-    /// The transitions as JSON, or, for who accepts them, as server-sent events, and each further one as it happens. A listener that comes again says
-    /// by `Last-Event-ID` where it was; everybody may say it by `?after=NUMBER`.
+    /// The transitions as JSON, or, for who accepts them, as server-sent events, and each further one as it happens. A listener
+    /// that comes again says by `Last-Event-ID` where it was; everybody may say it by `?after=NUMBER`.
     private func events(_ request: HTTPRequest) async -> HTTPResponse {
         let wish = request.headers["Last-Event-ID"] ?? request.query.flatMap(Self.after) ?? "0"
         guard let id = UInt64(wish) else {

@@ -38,9 +38,6 @@ package final class AdminServer: Sendable {
     private static let limits = HTTPServer.Limits(
         connections: 64, headerBytes: 8192, bodyBytes: 4096, requestTimeout: .seconds(10), idleTimeout: .seconds(60))
 
-    /// Owner and group: the group may read the status without root.
-    private static let socketMode: UInt32 = 0o660
-
     /// Where it listens over TCP, with the port that the kernel chose; nil when it does not.
     package var tcpAddress: SocketAddress? { tcp?.address }
     /// The unix socket's path; nil when there is none.
@@ -58,32 +55,26 @@ package final class AdminServer: Sendable {
         return sockets
     }
 
-    /// Listens and serves.
+    /// Listens, where that is not done yet, and serves.
     ///
     /// - Parameters:
     ///   - tcpAddress: Where to listen for readers; nil for nowhere.
     ///   - unixPath: Path of the socket; nil for none. A socket that a dead process has left is replaced.
     ///   - source: Where answers come from.
     ///   - logger: Takes one line at the start.
-    ///   - inherited: Sockets of these addresses that listen already, by the address; they are the server's from here on.
+    ///   - inherited: Sockets that listen already, by their configured addresses; they are the server's from here on.
     /// - Throws: `AdminServerError` when an address or the path cannot be used; then nothing is left listening.
     package init(
         tcp tcpAddress: SocketAddress?, unixPath: String?, source: any AdminSource, logger: Logger,
         inherited: [SocketAddress: BorrowedDescriptor] = [:]
     ) throws(AdminServerError) {
+        let sockets = try Self.listen(tcp: tcpAddress, unixPath: unixPath, inherited: inherited)
         let router = AdminRouter(source: source, unixPath: unixPath)
         self.unixPath = unixPath
         configuredTCP = tcpAddress
-        unix = try unixPath.map { path throws(AdminServerError) in
-            guard let socket = inherited[.unix(path)] else { return try Self.serveUnix(path, router) }
-            return try Self.serve(socket, of: .unix(path)) { await router.respond(to: $0, over: .unix) }
-        }
+        unix = try Self.serve(sockets, unixPath.map { .unix($0) }) { await router.respond(to: $0, over: .unix) }
         do throws(AdminServerError) {
-            tcp = try tcpAddress.map { address throws(AdminServerError) in
-                let handler: HTTPServer.Handler = { await router.respond(to: $0, over: .tcp) }
-                guard let socket = inherited[address] else { return try Self.serve(address, handler: handler) }
-                return try Self.serve(socket, of: address, handler: handler)
-            }
+            tcp = try Self.serve(sockets, tcpAddress) { await router.respond(to: $0, over: .tcp) }
         } catch {
             unix?.stop()
             throw error
@@ -104,47 +95,14 @@ package final class AdminServer: Sendable {
         await unix?.stopped()
     }
 
-    private static func serveUnix(_ path: String, _ router: AdminRouter) throws(AdminServerError) -> HTTPServer {
-        // A longer path would be cut by the kernel's structure and another file would be bound.
-        guard path.utf8.count <= UnixSocketFile.maximumPathLength else {
-            throw .socketPathTooLong(path, limit: UnixSocketFile.maximumPathLength)
-        }
-        let occupant: UnixSocketFile.Occupant
-        do throws(Errno) {
-            occupant = try UnixSocketFile.occupant(of: path)
-            if occupant == .staleSocket { try File.remove(path) }
-        } catch {
-            throw .listen(.unix(path), error)
-        }
-        if occupant == .liveSocket { throw .socketInUse(path) }
-        if occupant == .otherFile { throw .notASocket(path) }
-        let server = try serve(.unix(path)) { await router.respond(to: $0, over: .unix) }
-        do throws(Errno) {
-            // Until here the umask decides. It never gives the group more than this does, unless it is 0.
-            try UnixSocketFile.setPermissions(path, mode: socketMode)
-        } catch {
-            server.stop()
-            throw .listen(.unix(path), error)
-        }
-        return server
-    }
-
+    /// Serves on the socket of an address; nil without address.
     private static func serve(
-        _ socket: BorrowedDescriptor, of address: SocketAddress, handler: @escaping HTTPServer.Handler
-    ) throws(AdminServerError) -> HTTPServer {
+        _ sockets: [SocketAddress: BorrowedDescriptor], _ address: SocketAddress?, handler: @escaping HTTPServer.Handler
+    ) throws(AdminServerError) -> HTTPServer? {
+        guard let address, let socket = sockets[address] else { return nil }
         do throws(Errno) {
             return try HTTPServer(
                 socket: OwnedDescriptor(owning: socket), of: address, limits: limits, handler: handler)
-        } catch {
-            throw .listen(address, error)
-        }
-    }
-
-    private static func serve(
-        _ address: SocketAddress, handler: @escaping HTTPServer.Handler
-    ) throws(AdminServerError) -> HTTPServer {
-        do throws(Errno) {
-            return try HTTPServer(listen: address, limits: limits, handler: handler)
         } catch {
             throw .listen(address, error)
         }

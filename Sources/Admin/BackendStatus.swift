@@ -121,7 +121,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     package var weight: Int
     /// Weight in use now: less than `weight` in slow start and while degraded, 0 when out of use.
     package var effectiveWeight: Int
-    /// Where the backend is known from: `static`, or the name of a discovery.
+    /// Where the backend is known from: `static` (the file), `discovered`, or `cached` (found by a discovery before the start).
     package var source: String
     /// The etcd member on the same host; null when none is named.
     package var etcdMember: String?

@@ -25,6 +25,7 @@ package final class DataPlane: Sendable {
                     no interface of this host has that address; for one that moves between hosts, listen on [::] or set \
                     net.ipv4.ip_nonlocal_bind or net.ipv6.ip_nonlocal_bind to 1
                     """
+                case .addressFamilyNotSupported: "this host has no IPv6: listen on an IPv4 address, such as 0.0.0.0"
                 default: "check the address"
                 }
             return "frontend \(frontend): cannot listen on \(address): \(error) (\(advice))"
@@ -93,10 +94,12 @@ package final class DataPlane: Sendable {
     ///   - descriptorCeiling: Descriptors from this number on are left to the rest of the process, whatever connections,
     ///     dials and pipes would take. A process that runs out of them altogether does not survive it: libdispatch ends it
     ///     when it cannot open /proc to count its threads.
+    ///   - reportsEnds: Whether the end of each connection is told, which costs a system call and an address each.
     ///   - events: Told of dial failures.
     /// - Throws: EMFILE, ENOMEM or EAGAIN when the system gives no thread or descriptor.
     package init(
-        workers: Int, maxConnections: Int, descriptorCeiling: Int = .max, events: any DataPlaneEvents
+        workers: Int, maxConnections: Int, descriptorCeiling: Int = .max, reportsEnds: Bool = false,
+        events: any DataPlaneEvents
     ) throws(Errno) {
         precondition(workers >= 1)
         var mailboxes: [Mailbox] = []
@@ -104,6 +107,7 @@ package final class DataPlane: Sendable {
         process = ProcessConnections(limit: min(maxConnections, Self.connectionLimit))
         var limits = RelayLoop.Limits(process: process)
         limits.descriptorCeiling = Int32(clamping: descriptorCeiling)
+        limits.reportsEnds = reportsEnds
         // Where descriptors are few, pipes must not be what clients are turned away for.
         limits.pipes = min(limits.pipes, descriptorCeiling / 16 / workers)
         // All that can fail comes before the first thread, but the threads.

@@ -7,6 +7,53 @@ package protocol DataPlaneEvents: Sendable {
     func dialFailed(backend: BackendID, _ failure: DialFailure)
     /// Accepting pauses for 100 ms, or until a connection ends: the system has no descriptor or memory to give.
     func acceptPaused(frontend: String, error: Errno)
+    /// A client's connection is over. Told only by a data plane that `reportsEnds`.
+    func connectionEnded(_ connection: EndedConnection)
+}
+
+/// A client's connection that is over.
+package struct EndedConnection: Sendable, Equatable {
+    /// How it ended.
+    package enum Cause: String, Sendable {
+        /// Both streams had ended.
+        case ended
+        /// An error on either side, a limit of time, a dead backend, or the end of the process.
+        case reset
+        /// No backend answered.
+        case unanswered
+        /// The client said nothing for too long.
+        case clientTimeout
+        /// The client went away before a backend had answered.
+        case clientClosedEarly
+        /// Its turn to be dialled did not come in time.
+        case queueTimeout
+        /// Too many waited for that.
+        case queueFull
+    }
+
+    /// The backend's end of it.
+    package struct Server: Sendable, Equatable {
+        /// Which backend.
+        package let backend: BackendID
+        /// Where it was dialled.
+        package let address: SocketAddress
+        /// From where, which is what the backend takes for its client; nil when the system does not tell.
+        package let source: SocketAddress?
+    }
+
+    /// The frontend's name.
+    package let frontend: String
+    /// Where the client is, IPv4 as such; nil when that is not known: it was gone before this process took over.
+    package let client: SocketAddress?
+    /// Nil when no backend had answered.
+    package let server: Server?
+    /// Bytes that came from the backend.
+    package let bytesReceived: UInt64
+    /// Bytes that came for it.
+    package let bytesSent: UInt64
+    /// From the accept to the end, also over several processes.
+    package let duration: Duration
+    package let cause: Cause
 }
 
 /// How a dial failed.

@@ -71,6 +71,7 @@ extension RelayLoop {
         connection.pointee.lastActivity = now
         connection.pointee.sides[0].descriptor = client
         frontend.pointee.connectionCount += 1
+        noteClient(slot, source)
         guard register(client, slot, role: EventToken.client) else { return end(slot, .reset) }
         startDialing(slot)
     }

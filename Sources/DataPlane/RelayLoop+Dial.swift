@@ -307,7 +307,7 @@ extension RelayLoop {
     /// Ends a search without a result.
     mutating func abandon(_ slot: Int, _ counter: FrontendCounter) {
         frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(counter.rawValue, 1)
-        end(slot, .reset)
+        end(slot, .reset, countedAs: counter)
     }
 
     /// Closes all attempts and gives the dial back; for a connection that ends while dialing.

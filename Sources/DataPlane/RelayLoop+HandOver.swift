@@ -150,6 +150,7 @@ extension RelayLoop {
         connection.pointee.acceptedAt = record.acceptedAt
         connection.pointee.lastActivity = record.lastActivity
         takeUp(record.client, connection, 0)
+        noteClient(slot, try? Socket.peerAddress(record.client.descriptor))
         frontend.pointee.shared.active.add(1, ordering: .relaxed)
         limits.process.open.add(1, ordering: .relaxed)
         if frontend.pointee.options.maxConnectionsPerSource != nil {

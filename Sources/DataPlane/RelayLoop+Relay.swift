@@ -451,7 +451,10 @@ extension RelayLoop {
     }
 
     /// Ends a connection in any state and frees all that it holds.
-    mutating func end(_ slot: Int, _ ending: Ending) {
+    ///
+    /// - Parameter counter: What an ending before a backend has answered was counted as.
+    mutating func end(_ slot: Int, _ ending: Ending, countedAs counter: FrontendCounter? = nil) {
+        if limits.reportsEnds { reportEnd(slot, ending, counter) }
         let connection = table[slot]
         let frontendIndex = Int(connection.pointee.frontend)
         let wasEstablished = connection.pointee.state != .dialing

@@ -35,6 +35,8 @@ struct RelayLoop: ~Copyable {
         var briefBytes = 1 << 15
         /// Small splices in a row after which a flow moves back to the buffer.
         var smallSplicesToBuffer: UInt8 = 16
+        /// Whether the end of each connection is told.
+        var reportsEnds = false
     }
 
     /// A frontend as one worker sees it.
@@ -105,6 +107,8 @@ struct RelayLoop: ~Copyable {
     var backendIndices: [UInt32: Int32] = [:]
     var dials: [Dial] = []
     var vacantDials: [Int32] = []
+    /// By slot: where the client is. Empty unless ends are told.
+    var clients: [SocketAddress?] = []
     var runQueue = RunQueue(capacity: 256)
     /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
     var acceptResumesAt: UInt64 = 0

@@ -17,9 +17,33 @@ package enum ConfigurationLoader {
     /// - Returns: The configuration, complete and valid.
     /// - Throws: Every fault of the file, or one without field when it cannot be read at all.
     package static func load(path: String, checkingFiles: Bool = true) throws(ConfigurationFaults) -> Configuration {
+        try parse(text: read(path), path: path, checkingFiles: checkingFiles)
+    }
+
+    /// Gives faults the places of their fields: for those that show only when the values are used, such as a key that does not
+    /// belong to its certificate. Blocks on the file system.
+    ///
+    /// - Parameters:
+    ///   - faults: With their fields. Where the file does not have one any more, its place is that of the nearest around it.
+    ///   - path: The file. All faults stay at its beginning when it cannot be read again.
+    package static func locate(_ faults: [ConfigurationFaults.Fault], path: String) -> ConfigurationFaults {
+        let findings = Findings()
+        // A pipe that was read once would be waited for without end.
+        if let text = try? read(path, onlyRegular: true), let document = Document.parse(text, findings: findings) {
+            _ = walk(document, FileReferences(configurationFile: path), findings)
+        }
+        let located = faults.map { fault in
+            let position = findings.position(of: fault.fieldPath)
+            return ConfigurationFaults.Fault(
+                fieldPath: fault.fieldPath, line: position.line, column: position.column, message: fault.message)
+        }
+        return ConfigurationFaults(path: path, faults: located)
+    }
+
+    private static func read(_ path: String, onlyRegular: Bool = false) throws(ConfigurationFaults) -> String {
         let bytes: [UInt8]
         do throws(Errno) {
-            bytes = try File.read(path, limit: sizeLimit)
+            bytes = try File.read(path, limit: sizeLimit, onlyRegular: onlyRegular)
         } catch {
             let reason = error == .fileTooLarge ? tooLarge : "cannot be read: \(error)"
             throw .init(path: path, faults: [.init(fieldPath: "", line: 1, column: 1, message: reason)])
@@ -29,7 +53,14 @@ package enum ConfigurationLoader {
             let message = "not UTF-8 text; save the file with that encoding"
             throw .init(path: path, faults: [.init(fieldPath: "", line: line, column: 1, message: message)])
         }
-        return try parse(text: text, path: path, checkingFiles: checkingFiles)
+        return text
+    }
+
+    /// Reads the fields of the whole tree, and reports what is wrong with each by itself.
+    private static func walk(_ document: Document, _ files: FileReferences, _ findings: Findings) -> Configuration {
+        var fields = Fields(document.root, path: "", document: document, files: files, findings: findings)
+        defer { fields.finish() }
+        return Wire.configuration(&fields)
     }
 
     /// Parses the text of a configuration file.
@@ -51,9 +82,7 @@ package enum ConfigurationLoader {
             throw findings.faults(in: path) ?? .init(path: path, faults: [])
         }
         let files = FileReferences(configurationFile: path)
-        var fields = Fields(document.root, path: "", document: document, files: files, findings: findings)
-        var configuration = Wire.configuration(&fields)
-        fields.finish()
+        var configuration = walk(document, files, findings)
         document.reportUnseenDuplicates(findings)
         Validation(configuration: configuration, findings: findings).run()
         if checkingFiles { files.check(findings) }

@@ -54,7 +54,8 @@ enum DurationText {
 
     private static func missingUnit(_ text: String, _ number: Substring) -> String {
         text.utf8.elementsEqual(number.utf8) && !text.contains(".")
-            ? "has no unit; give a unit, such as \(text)s" : "has no unit at its end; give a unit, such as 5s"
+            ? "has no unit; give a unit, such as \(text)ms or \(text)s"
+            : "has no unit at its end; give a unit, such as 5s"
     }
 
     private static func nanoseconds(_ number: Substring, unit: Int64) throws(Mistake) -> Int64 {

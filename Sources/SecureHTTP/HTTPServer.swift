@@ -52,8 +52,14 @@ package final class HTTPServer: Sendable {
         listen: SocketAddress, tls: TLSServerContext? = nil, limits: Limits = Limits(), handler: @escaping Handler
     ) throws(Errno) {
         try self.init(
-            socket: try HTTPListener.bind(listen), of: listen, tls: tls, limits: limits, handler: handler)
+            socket: try Self.bind(listen), of: listen, tls: tls, limits: limits, handler: handler)
     }
+
+    /// A socket that listens, for a server that is made of it later. Clients wait meanwhile.
+    ///
+    /// - Parameter listen: As for `init`.
+    /// - Throws: What bind(2) or listen(2) failed with.
+    package static func bind(_ listen: SocketAddress) throws(Errno) -> OwnedDescriptor { try HTTPListener.bind(listen) }
 
     /// Serves on a socket that listens already.
     ///

@@ -8,7 +8,8 @@ struct AdminOption: ParsableArguments {
     @Option(
         name: .customLong("admin"),
         help: ArgumentHelp(
-            "The daemon's admin port: http://HOST:PORT or unix:PATH.", valueName: "URL"))
+            "The daemon's admin port: http://ADDRESS:PORT, with an IP address or localhost, or unix:PATH.",
+            valueName: "URL"))
     var endpoint = AdminEndpoint(address: .unix("/run/fairlead/admin.sock"), isDefault: true)
 }
 
@@ -25,11 +26,16 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 
     init?(argument: String) {
         if argument.hasPrefix("unix:") {
-            self.init(address: .unix(String(argument.dropFirst(5))), isDefault: false)
+            let path = String(argument.dropFirst(5))
+            guard (1...UnixSocketFile.maximumPathLength).contains(path.utf8.count) else { return nil }
+            self.init(address: .unix(path), isDefault: false)
             return
         }
-        let text = argument.hasPrefix("http://") ? argument.dropFirst(7) : Substring(argument)
-        guard let address = SocketAddress(String(text.hasSuffix("/") ? text.dropLast() : text)) else { return nil }
+        var text = argument.hasPrefix("http://") ? argument.dropFirst(7) : Substring(argument)
+        if text.hasSuffix("/") { text = text.dropLast() }
+        // The one name that needs nobody to look it up.
+        if text.hasPrefix("localhost:") { text = "127.0.0.1" + text.dropFirst(9) }
+        guard let address = SocketAddress(String(text)), address.port > 0 else { return nil }
         self.init(address: address, isDefault: false)
     }
 
@@ -70,6 +76,20 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
             }
         }
         throw Self.unreachable(failures)
+    }
+
+    /// Asks for the status.
+    ///
+    /// - Returns: The status, and its JSON as the daemon has written it.
+    /// - Throws: `ExitCode.unreachable`, after saying why on standard error: also when something else answers there.
+    func status() async throws(ExitCode) -> (status: Status, text: String) {
+        let response = try await send(HTTPRequest(target: "/v1/status"))
+        if response.status == 200, let status = try? Status(json: response.body) { return (status, response.text) }
+        let answer = response.status == 200 ? "with something that is no status" : "with \(response.status)"
+        StandardStream.error.write(
+            "what is asked at \(self) answers GET /v1/status \(answer): it is not fairlead's admin port\n"
+                + "Name that one with --admin, as the configuration's `admin` has it.\n")
+        throw .unreachable
     }
 
     /// Opens a connection for reading, for a caller that must have its answers by a fixed moment.

@@ -87,7 +87,8 @@ actor Daemon {
         self.inheritance = inheritance
         self.stopWish = stopWish
         self.logger = logger
-        observer = RelayObserver(logger: logger)
+        let logsConnections = configuration.logging.connections
+        observer = RelayObserver(logger: logger, logsConnections: logsConnections)
         let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)
         guard capacity >= Self.leastCapacity else {
             let least = Self.reserve(workers: workers) + 2 * Self.leastCapacity
@@ -101,7 +102,7 @@ actor Daemon {
         do throws(Errno) {
             dataPlane = try DataPlane(
                 workers: workers, maxConnections: capacity, descriptorCeiling: descriptors - Self.controlReserve,
-                events: observer)
+                reportsEnds: logsConnections, events: observer)
         } catch {
             throw Failure(reasons: ["cannot start \(workers) relay workers: \(error)"])
         }
@@ -144,23 +145,16 @@ actor Daemon {
             await prepareDiscovery(controller, frontend)
             if let etcdOutlook { await controller.take(etcd: etcdOutlook) }
         }
+        // No client is accepted by a daemon that cannot start after all.
+        let adminListeners = try listenForAdmin(adminSockets, isLenient: inherited.isDependedOn)
         for controller in controllers { await controller.start() }
         if !inherited.isEmpty { await goOn(with: inherited) }
-        try startAdmin(adminSockets, isLenient: inherited.isDependedOn)
+        try startAdmin(adminListeners)
         await watchEtcd(loaded.configuration.etcd)
         await startKubernetes()
         for frontend in loaded.configuration.frontends { announce(frontend) }
-        noteIdleFields(loaded.configuration)
         await startKeeping(names: inherited.storedNames)
         hasStarted = true
-    }
-
-    /// Says which parts of the file are valid but do nothing in this version: silence would be taken for consent.
-    private func noteIdleFields(_ configuration: Configuration) {
-        var fields: [String] = []
-        if configuration.logging.connections { fields.append("logging.connections") }
-        guard !fields.isEmpty else { return }
-        logger.warning("\(fields.joined(separator: ", ")): valid, but without effect in version \(Version.current)")
     }
 
     private func makeController(
@@ -168,31 +162,45 @@ actor Daemon {
     ) -> FrontendController {
         FrontendController(
             name: frontend.name, policy: frontend.healthPolicy, probe: frontend.probeOptions,
-            backends: frontend.backendSpecifications, publisher: RelayPublisher(dataPlane: dataPlane), logger: logger,
+            backends: frontend.backendSpecifications,
+            publisher: RelayPublisher(dataPlane: dataPlane, connectionLog: observer.connectionLog), logger: logger,
             events: events, memory: memory)
     }
 
-    /// Opens the admin port.
+    /// Binds the admin port. Who asks it something waits until `startAdmin`.
     ///
     /// - Parameters:
     ///   - sockets: Those that were inherited, by their configured addresses.
     ///   - isLenient: Whether the daemon goes on without it when that fails, because clients depend on this process.
-    private func startAdmin(_ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool) throws(Failure) {
+    /// - Returns: All of its sockets; empty when it goes on without.
+    private func listenForAdmin(
+        _ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool
+    ) throws(Failure) -> [SocketAddress: BorrowedDescriptor] {
         let options = loaded.configuration.admin
-        guard options.listen != nil || options.socket != nil else { return }
         do throws(AdminServerError) {
-            admin = try AdminServer(
-                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: sockets)
+            return try AdminServer.listen(tcp: options.listen, unixPath: options.socket, inherited: sockets)
         } catch {
             guard isLenient else { throw Failure(reasons: ["\(error)"]) }
             logger.error("the service goes on without an admin port: \(error)")
+            return [:]
+        }
+    }
+
+    /// Answers what is asked at the admin port.
+    private func startAdmin(_ listeners: [SocketAddress: BorrowedDescriptor]) throws(Failure) {
+        guard !listeners.isEmpty else { return }
+        let options = loaded.configuration.admin
+        do throws(AdminServerError) {
+            admin = try AdminServer(
+                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: listeners)
+        } catch {
+            throw Failure(reasons: ["\(error)"])
         }
     }
 
     /// Loads every certificate and key.
     ///
-    /// - Returns: All that cannot be used, as faults of the file. What is wrong is inside the files it names, so that the
-    ///   place is that of no field in particular.
+    /// - Returns: All that cannot be used, as faults of the file. What is wrong is inside the files that it names.
     static func keyFaults(_ configuration: Configuration, path: String) -> ConfigurationFaults? {
         var faults: [ConfigurationFaults.Fault] = []
         for (position, frontend) in configuration.frontends.enumerated() {
@@ -210,14 +218,15 @@ actor Daemon {
             faults.append(ConfigurationFaults.Fault(fieldPath: "etcd.tls", line: 1, column: 1, message: "\(error)"))
         }
         faults += kubeconfigFaults(configuration)
-        return faults.isEmpty ? nil : ConfigurationFaults(path: path, faults: faults)
+        return faults.isEmpty ? nil : ConfigurationLoader.locate(faults, path: path)
     }
 
     private func announce(_ frontend: Configuration.Frontend) {
         let addresses = dataPlane.addresses(ofFrontend: frontend.name).map(\.description).joined(separator: " and ")
+        let count = frontend.backends.count
         logger.notice(
             """
-            frontend \(frontend.name) listens on \(addresses), \(frontend.backends.count) backends, \
+            frontend \(frontend.name) listens on \(addresses), \(count) \(count == 1 ? "backend" : "backends"), \
             \(frontend.balancing.algorithm.rawValue)
             """)
     }
@@ -272,7 +281,6 @@ actor Daemon {
         }
         if isMoving { await keepListeners() }
         noteFixedFields(former, configuration)
-        noteIdleFields(configuration)
         loaded.configuration = configuration
         loaded.loadedAt = WallClock.seconds()
         loaded.generation += 1
@@ -345,6 +353,7 @@ actor Daemon {
             return
         }
         dataPlane.stop()
+        await observer.connectionLog?.flush()
     }
 
     /// How often the service manager is told that the stop still goes on, and how long it is to wait for the next time.

@@ -82,10 +82,13 @@ struct LiveCheck {
         let end = Timestamp(secondsSince1970: Double(certificate.notAfter))
         let left = Double(certificate.notAfter) - WallClock.seconds()
         let days = Int(left / 86_400)
-        result.facts.append(
-            "certificate \(certificate.subject), until \(end) (\(days) days), for \(certificate.names.joined(separator: ", "))"
-        )
-        if left < Self.expiryWarningSeconds {
+        let names = certificate.names.joined(separator: ", ")
+        let rest = left < 0 ? "expired" : "\(days) days"
+        result.facts.append("certificate \(certificate.subject), until \(end) (\(rest)), for \(names)")
+        // That it has ended is what the probe finds, unless nobody verifies it.
+        if left < 0, frontend.health.tls.insecureSkipVerify {
+            result.findings.append("its certificate has expired, on \(end): renew it")
+        } else if (0..<Self.expiryWarningSeconds).contains(left) {
             result.findings.append("its certificate ends in \(days) days, on \(end): renew it")
         }
         for client in clientNames where !certificate.isValid(forHost: client.name) {

@@ -8,8 +8,11 @@ import SystemIO
 /// Carries what the control plane decides to the relay.
 struct RelayPublisher: PoolPublisher {
     let dataPlane: DataPlane
+    /// Told what backends are called; nil: nobody asks.
+    let connectionLog: ConnectionLog?
 
     func publish(frontend: String, snapshot: PoolSnapshot, addresses: [BackendID: SocketAddress]) {
+        connectionLog?.note(snapshot.members)
         dataPlane.publish(frontend: frontend, snapshot: snapshot, addresses: addresses)
     }
 
@@ -30,11 +33,17 @@ final class RelayObserver: DataPlaneEvents {
     private let logQueue = DispatchQueue(label: "fairlead.relay-log")
     /// When a pause was logged last, in monotonic nanoseconds.
     private let pauseLoggedAt = Locked<UInt64?>(nil)
+    /// Takes the ends of connections; nil: they are not logged.
+    let connectionLog: ConnectionLog?
 
     /// Between two lines about pauses, which come ten a second and worker while descriptors are short: 10 s.
     private static let pauseLogInterval: UInt64 = 10_000_000_000
 
-    init(logger: Logger) { self.logger = logger }
+    /// - Parameter logsConnections: Whether the end of each client's connection is logged.
+    init(logger: Logger, logsConnections: Bool) {
+        self.logger = logger
+        connectionLog = logsConnections ? ConnectionLog(logger: logger, queue: logQueue) : nil
+    }
 
     /// Who is told of failures from now on.
     func observe(_ controllers: [FrontendController]) {
@@ -47,6 +56,8 @@ final class RelayObserver: DataPlaneEvents {
             controller.dialFailed(backend)
         }
     }
+
+    func connectionEnded(_ connection: EndedConnection) { connectionLog?.add(connection) }
 
     func acceptPaused(frontend: String, error: Errno) {
         let isNews = pauseLoggedAt.withLock { last in

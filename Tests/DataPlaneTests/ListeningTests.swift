@@ -1,7 +1,8 @@
 import Balancing
-import DataPlane
 import SystemIO
 import Testing
+
+@testable import DataPlane
 
 extension DataPlaneSuite {
     @Suite struct ListeningTests {
@@ -41,6 +42,13 @@ extension DataPlaneSuite {
                 try plane.open(Self.options([#require(SocketAddress("192.0.2.1:0"))]))
             }
             #expect(error.description.contains("no interface of this host has that address"))
+        }
+
+        @Test func hostWithoutIPv6IsToldWhatToListenOn() throws {
+            // Nobody here can take IPv6 from the kernel.
+            let error = DataPlane.ListenError(
+                frontend: "a", address: try #require(SocketAddress("[::]:6443")), error: .addressFamilyNotSupported)
+            #expect(error.description.contains("this host has no IPv6: listen on an IPv4 address, such as 0.0.0.0"))
         }
 
         @Test func updateMovesListenersAndKeepsConnections() async throws {

@@ -24,7 +24,7 @@ import Testing
         let backends = "frontends[0].backends"
         let expected = [
             "1:13: apiVersion: \"fairlead.dev/v1\" is not known; this Fairlead reads fairlead.dev/v1alpha1",
-            "6:22: frontends[0].health.interval: \"5\" has no unit; give a unit, such as 5s",
+            "6:22: frontends[0].health.interval: \"5\" has no unit; give a unit, such as 5ms or 5s",
             "6:31: frontends[0].health.rise: 0 is out of range; give a number from 1 to 100",
             "6:34: frontends[0].health.pathh: is no known field; did you mean \"path\"?",
             "9:12: \(backends)[1].name: master-1 is already in \(backends)[0].name (line 8); each must be unique",

@@ -60,7 +60,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     func `a value of the wrong type is refused`(_ mistake: Mistake) { check(mistake) }
 
     @Test(arguments: [
-        Mistake("shutdownGracePeriod: 5", "8:22 shutdownGracePeriod", "give a unit, such as 5s"),
+        Mistake("shutdownGracePeriod: 5", "8:22 shutdownGracePeriod", "give a unit, such as 5ms or 5s"),
         Mistake("shutdownGracePeriod: 1.5", "8:22 shutdownGracePeriod", "give a unit"),
         Mistake("shutdownGracePeriod: 1m30", "8:22 shutdownGracePeriod", "no unit at its end"),
         Mistake("shutdownGracePeriod: 5 s", "8:22 shutdownGracePeriod", "the units are ms, s, m and h"),

@@ -46,6 +46,24 @@ import Testing
         #expect(configuration.leases?.kubeconfig == "\(folder)/kubeconfig")
     }
 
+    @Test func `faults that show later are given the places of their fields`() throws {
+        try write("fairlead.yaml", Self.naming)
+        let late = ["frontends[0].health.tls", "leases.kubeconfig", "etcd.tls"].map {
+            ConfigurationFaults.Fault(fieldPath: $0, line: 1, column: 1, message: "cannot be used")
+        }
+        let located = ConfigurationLoader.locate(late, path: "\(folder)/fairlead.yaml")
+        #expect(
+            located.faults.map(\.description) == [
+                "9:10: frontends[0].health.tls: cannot be used", "12:22: leases.kubeconfig: cannot be used",
+                "1:1: etcd.tls: cannot be used",
+            ])
+        // A file that is gone, and a pipe that nobody writes to any more.
+        #expect(mkfifo("\(folder)/empty", 0o600) == 0)
+        for name in ["gone.yaml", "empty"] {
+            #expect(ConfigurationLoader.locate(late, path: "\(folder)/\(name)").faults == late)
+        }
+    }
+
     @Test func `each file that cannot be read is named, with the system's reason`() throws {
         let error = try #require(throws: ConfigurationFaults.self) { _ = try load(Self.naming) }
         let reason = "No such file or directory"

@@ -49,6 +49,8 @@ import Testing
         let result = try await run(pki, text: text)
         #expect(result.exitCode == 71)
         #expect(result.errors.contains("admin.listen \(server.address)"), "\(result.errors)")
+        // Nothing was begun: no probe, and no client that would only be reset.
+        #expect(result.errors.split(separator: "\n").count == 1, "\(result.errors)")
     }
 
     @Test func `a key that cannot be read`() async throws {
@@ -78,7 +80,7 @@ import Testing
                     health: "tls: {caFile: \(pki.caFile), certFile: \"\(files.certFile)\", keyFile: \(damaged)}",
                     backends: [Self.master])))
         #expect(result.exitCode == 78)
-        #expect(result.errors.contains("health.tls"), "\(result.errors)")
+        #expect(result.errors.contains("fairlead.yaml:7:17: frontends[0].health.tls: "), "\(result.errors)")
         #expect(result.errors.contains(damaged), "\(result.errors)")
     }
 

@@ -1,3 +1,4 @@
+import SecureHTTP
 import SystemIO
 import TestSupport
 import Testing
@@ -40,6 +41,7 @@ import Testing
 
     @Test(arguments: [
         ["fly"], ["run", "--colour"], ["status", "-o", "xml"], ["status", "--admin", "somewhere"],
+        ["status", "--admin", "unix:"], ["status", "--admin", "http://127.0.0.1:0"],
         ["weight", "api", "a"],
         ["weight", "api", "a", "1000"], ["run", "--log-level", "loud"], ["demo", "--for", "5"],
         ["kubeconfig", "--server", "http://10.0.0.10"], ["kubeconfig", "--server", "0.0.0.0"],
@@ -61,6 +63,48 @@ import Testing
             #expect(result.errors.contains("cannot reach the admin port at unix:\(directory.path)/admin.sock"))
             #expect(result.errors.contains("Is fairlead running?"))
         }
+    }
+
+    @Test(arguments: [200, 404])
+    func `something else at the admin port ends with 69`(status: Int) async throws {
+        let server = try HTTPServer(listen: .v4(0x7f00_0001, port: 0)) { _ in .text(status, "welcome\n") }
+        for command in ["status", "upgrade"] {
+            let result = try await FairleadBinary.run(
+                command, "--admin", "http://localhost:\(server.address.port)/")
+            #expect(result.exitCode == 69)
+            #expect(result.output.isEmpty)
+            #expect(result.errors.contains("127.0.0.1:\(server.address.port)"), "\(result.errors)")
+            #expect(result.errors.contains("it is not fairlead's admin port"), "\(result.errors)")
+        }
+        server.stop()
+        await server.stopped()
+    }
+
+    @Test func `a watched status goes on while the daemon is away`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-watch-")
+        func daemon(_ version: String, on address: SocketAddress = .v4(0x7f00_0001, port: 0)) throws -> HTTPServer {
+            try HTTPServer(listen: address) { _ in
+                .text(
+                    200,
+                    """
+                    {"version": "\(version)", "pid": 1, "startTime": "2026-01-01T00:00:00Z", "ready": true, "frontends": [],
+                     "configuration": {"path": "", "loadedAt": "2026-01-01T00:00:00Z", "generation": 1}}
+                    """)
+            }
+        }
+        let former = try daemon("1.2.3")
+        let watch = try ChildProcess(
+            [FairleadBinary.path, "status", "--watch", "--admin", "\(former.address)"], directory: directory.path,
+            stem: "watch")
+        try await until("the status") { watch.output.contains("fairlead 1.2.3 ") }
+        former.stop()
+        await former.stopped()
+        try await until("the daemon to be missed") { watch.errors.contains("cannot reach the admin port") }
+        let next = try daemon("1.2.4", on: former.address)
+        try await until("the status of the next") { watch.output.contains("fairlead 1.2.4 ") }
+        #expect(watch.status == nil)
+        next.stop()
+        await next.stopped()
     }
 
     @Test(arguments: ["bash", "zsh", "fish"])

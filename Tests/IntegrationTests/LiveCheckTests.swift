@@ -57,6 +57,26 @@ import Testing
         #expect(result.output.contains("its certificate ends in 2 days"), "\(result.output)")
     }
 
+    @Test func `a certificate that has ended is one finding`() async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer(
+            "a", tls: pki.server(validFor: .seconds(86_400), notBeforeOffset: .seconds(-3 * 86_400)))
+        let result = try await check(pki, [server.backend])
+        #expect(result.exitCode == 1)
+        #expect(result.output.contains("certificate expired on "), "\(result.output)")
+        #expect(result.output.split(separator: "\n  ! ").count == 2, "\(result.output)")
+        #expect(!result.output.contains("days)"), "\(result.output)")
+        // Where nobody verifies it, the probe does not find it.
+        let careless = ConfigurationText(
+            .init(
+                health: "tls: {insecureSkipVerify: true}, \(ConfigurationText.Frontend.patientHealth)",
+                backends: [server.backend]))
+        let file = try pki.directory.write("careless.yaml", careless.yaml(adminSocket: "/run/admin.sock"))
+        let unverified = try await FairleadBinary.run("check", "--live", "--config", file)
+        #expect(unverified.exitCode == 1)
+        #expect(unverified.output.contains("its certificate has expired, on "), "\(unverified.output)")
+    }
+
     @Test func `a certificate of another authority`() async throws {
         let pki = try ThrowAwayPKI()
         let other = try ThrowAwayPKI(commonName: "another CA")

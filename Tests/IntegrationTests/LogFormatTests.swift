@@ -31,6 +31,33 @@ import Testing
         #expect(up["backend"] == "a" && up["frontend"] == "api" && up["level"] == "notice" && up["to"] == "up")
     }
 
+    @Test func `connections are logged when they are over, if that is wished`() async throws {
+        let pki = try ThrowAwayPKI()
+        let server = try APIServer("a", tls: pki.server())
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(
+                .init(caFile: pki.caFile, [server.backend]),
+                settings: ["logging: {format: json, connections: true}", "shutdownGracePeriod: 100ms"]))
+        let client = try await fairlead.client(pki)
+        _ = try await client.ask(1)
+        // This one is open until the daemon ends.
+        let kept = try await client.connect()
+        #expect(try await kept.whoami() == "a")
+        #expect(try await fairlead.stop() == 0)
+        let ends = try fairlead.process.errors.split(separator: "\n")
+            .map { try JSONDecoder().decode([String: String].self, from: Data($0.utf8)) }
+            .filter { $0["message"]?.contains(" is over: ") == true }
+        #expect(ends.count == 2)
+        for end in ends {
+            #expect(end["level"] == "info" && end["frontend"] == "api" && end["backend"] == "a")
+            #expect(end["address"] == "\(server.address)")
+            #expect(end["client"]?.hasPrefix("127.0.0.1:") == true && end["source"]?.hasPrefix("127.0.0.1:") == true)
+            #expect(Double(end["seconds"] ?? "") != nil)
+            #expect(Int(end["sent"] ?? "") ?? 0 > 200 && Int(end["received"] ?? "") ?? 0 > 200)
+        }
+        #expect(ends.last?["cause"] == "reset")
+    }
+
     @Test func `journal has a priority and no time`() async throws {
         let lines = try await lines([], settings: ["logging: {format: journal}"])
         #expect(lines.allSatisfy { $0.wholeMatch(of: /<[0-7]>.*/) != nil })

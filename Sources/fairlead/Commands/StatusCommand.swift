@@ -1,6 +1,5 @@
 import Admin
 import ArgumentParser
-import SecureHTTP
 import SystemIO
 
 /// `fairlead status`: what a running daemon knows, on one screen.
@@ -8,7 +7,9 @@ struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract: "Show what a running daemon knows: frontends, backends, their states and why.",
-        discussion: "Exit code 1 when a frontend has no usable backend, 69 when the admin port cannot be reached."
+        discussion: """
+            Exit codes: 0 when all is well, 1 when a frontend has no usable backend, 69 when the admin port cannot be reached.
+            """
     )
 
     enum Output: String, ExpressibleByArgument, CaseIterable {
@@ -21,31 +22,28 @@ struct StatusCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "How to print it.")
     var output = Output.table
 
-    @Flag(help: "Print it again every second until interrupted.")
+    @Flag(help: "Print it again every second until interrupted, also while the daemon is away.")
     var watch = false
 
     func run() async throws {
-        repeat {
-            let ready = try await show()
-            guard watch else {
-                if !ready { throw ExitCode.finding }
-                return
-            }
+        let ready = try await show()
+        guard watch else {
+            if !ready { throw ExitCode.finding }
+            return
+        }
+        while !Task.isCancelled {
             try await Task.sleep(for: .seconds(1))
-        } while !Task.isCancelled
+            // Why there is none has been said by then; a restart is what people watch.
+            _ = try? await show()
+        }
     }
 
     /// Prints the status once. False when the daemon is not ready.
-    private func show() async throws -> Bool {
-        let response = try await admin.endpoint.send(HTTPRequest(method: "GET", target: "/v1/status"))
-        guard response.status == 200 else {
-            StandardStream.error.write("the admin port answered \(response.status): \(response.text)\n")
-            throw ExitCode.unreachable
-        }
-        let status = try Status(json: response.body)
+    private func show() async throws(ExitCode) -> Bool {
+        let (status, json) = try await admin.endpoint.status()
         let clear = watch && StandardStream.output.isTerminal ? "\u{1b}[H\u{1b}[2J" : ""
         switch output {
-        case .json: StandardStream.output.write(response.text)
+        case .json: StandardStream.output.write(json)
         case .table:
             StandardStream.output.write(
                 clear

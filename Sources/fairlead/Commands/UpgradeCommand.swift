@@ -26,7 +26,7 @@ struct UpgradeCommand: AsyncParsableCommand {
     private static let startPatience = Duration.seconds(30)
 
     func run() async throws {
-        let before = try await status()
+        let before = try await admin.endpoint.status().status
         if let answer = try await ask() {
             StandardStream.error.write(answer.text.hasSuffix("\n") ? answer.text : answer.text + "\n")
             if answer.status == 422 {
@@ -44,11 +44,6 @@ struct UpgradeCommand: AsyncParsableCommand {
             \(count) \(count == 1 ? "connection" : "connections") went on after a pause of \(milliseconds) ms
 
             """)
-    }
-
-    private func status() async throws -> Status {
-        let response = try await admin.endpoint.send(HTTPRequest(target: "/v1/status"))
-        return try Status(json: response.body)
     }
 
     /// Asks for the upgrade.

@@ -62,7 +62,7 @@ struct ResumeCommand: AsyncParsableCommand {
 struct WeightCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weight",
-        abstract: "Change a backend's weight until the file gives it another one or the daemon restarts.")
+        abstract: "Change a backend's weight until the file gives it another one or the daemon stops.")
 
     @OptionGroup var target: BackendArguments
 

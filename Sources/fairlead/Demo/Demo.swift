@@ -94,6 +94,8 @@ actor Demo {
 
     private func introduce() async {
         let admin = await daemon.adminAddress.map { "http://\($0)" } ?? "none"
+        // As it was started: `make run` installs nothing.
+        let program = CommandLine.arguments.first ?? "fairlead"
         StandardStream.output.write(
             """
             Fairlead \(Version.current): three API servers behind one address
@@ -103,7 +105,7 @@ actor Demo {
                            kubectl --kubeconfig \(kubeconfigFile) get --raw /readyz
                            kubectl --kubeconfig \(kubeconfigFile) get --raw /whoami
               admin port   \(admin)  (/, /v1/status, /metrics)
-              in a shell   fairlead status --admin \(admin) --watch
+              in a shell   \(program) status --admin \(admin) --watch
 
             Ctrl-C ends it.
 

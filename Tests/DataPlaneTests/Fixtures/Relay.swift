@@ -17,9 +17,10 @@ final class Relay: Sendable {
     init(
         workers: Int = 1, maxConnections: Int = 1000, listen: SocketAddress = Backend.loopback,
         backends: [Backend] = [], isPublished: Bool = true, inheriting record: PlaneRecord? = nil,
-        _ change: (inout FrontendOptions) -> Void = { _ in }
+        reportsEnds: Bool = false, _ change: (inout FrontendOptions) -> Void = { _ in }
     ) throws {
-        plane = try DataPlane(workers: workers, maxConnections: maxConnections, events: events)
+        plane = try DataPlane(
+            workers: workers, maxConnections: maxConnections, reportsEnds: reportsEnds, events: events)
         var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
         change(&options)
         if let record { plane.inherit(record) }
@@ -125,9 +126,15 @@ final class Counter: Sendable {
 final class RecordedEvents: DataPlaneEvents {
     private let dials = Locked<[(BackendID, DialFailure)]>([])
     private let pauses = Locked<[Errno]>([])
+    private let ends = Locked<[EndedConnection]>([])
 
     func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
     func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
+
+    func connectionEnded(_ connection: EndedConnection) { ends.withLock { $0.append(connection) } }
+
+    /// The connections that are over.
+    var endedConnections: [EndedConnection] { ends.withLock { $0 } }
 
     /// The failures of one backend's dials.
     func failures(of backend: Backend) -> [DialFailure] {
