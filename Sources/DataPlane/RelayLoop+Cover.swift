@@ -1,4 +1,5 @@
 import Balancing
+import Synchronization
 import SystemIO
 
 // Keeping connections alive over the death of the process (`WorkerCover`).
@@ -141,14 +142,18 @@ extension RelayLoop {
                 if connection.pointee.isCovered { table[slot].pointee.isDirty = isDirty ? 1 : 0 }
             }
         }
+        // A death between the two stores must find them in this order, and so must the compiler leave them.
+        atomicMemoryFence(ordering: .releasing)
         table.inHand = former
     }
 
     /// Ends a covered connection for all who have duplicates of its sockets; ours are still to be closed.
     func uncover(_ slot: Int, _ ending: Ending) {
         let connection = table[slot]
-        guard connection.pointee.isCovered else { return }
-        cover?.strike(slot)
+        guard connection.pointee.isCovered, let cover else { return }
+        // After a death in the middle of this the next process closes what is struck, and resets what is not: so whole streams
+        // end with their end, and broken ones with a reset.
+        if ending == .orderly { cover.strike(slot) }
         for side in 0..<2 {
             let descriptor = connection.pointee.sides[side].descriptor
             switch ending {
@@ -156,5 +161,6 @@ extension RelayLoop {
             case .reset: Socket.abort(descriptor)
             }
         }
+        if ending == .reset { cover.strike(slot) }
     }
 }

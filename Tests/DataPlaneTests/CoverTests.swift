@@ -302,6 +302,24 @@ extension DataPlaneSuite {
             try await heir.becomesIdle()
         }
 
+        @Test func timesThatNobodyCanHaveWrittenDoNoHarm() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
+            let table = try #require(CoverTable(reading: memory))
+            table[0].pointee.acceptedAt = .max
+            let heir = try Self.heir(Self.remains(kept, backend), backend)
+            try await client.send("still")
+            #expect(try await server.receiveText(5) == "still")
+            client.close()
+            server.close()
+            try await heir.becomesIdle()
+        }
+
         @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {
             let cover = try WorkerCover(slots: 2000, worker: 0)
             let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
