@@ -29,6 +29,8 @@ struct RunCommand: AsyncParsableCommand {
             throw ExitCode.badConfiguration
         }
         ProcessLimits.ignoreBrokenPipes()
+        // Before connections are taken up: those beyond the limit would be lost.
+        ProcessLimits.raiseDescriptorLimit()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
         let stopWish = StopWish()
         let source: SignalSource
