@@ -68,9 +68,14 @@ extension Daemon {
             state.admin = []
             state.memory.events = []
             try await store?.note(state.written().bytes)
+            noteFault = nil
             return true
         } catch {
-            logger.warning("what is known is not kept against the death of this process: \(error)")
+            // It is tried again every second.
+            if noteFault != "\(error)" {
+                logger.warning("what is known is not kept against the death of this process: \(error)")
+            }
+            noteFault = "\(error)"
             return false
         }
     }

@@ -70,6 +70,8 @@ actor Daemon {
     var coverTask: Task<Void, Never>?
     /// How far that reaches.
     var coverReport = CoverReport()
+    /// Why what is known was not written down the last time; nil: it was.
+    var noteFault: String?
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     ///
