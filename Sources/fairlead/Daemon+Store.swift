@@ -138,8 +138,8 @@ extension Daemon {
         }
         beginStop()
         ServiceManager.stopping(status: "restarting")
-        // Both open and close sockets.
-        _ = await lastReload?.value
+        // It opens and closes sockets. One that still reads its file refuses itself when it is through.
+        if isApplying { _ = await lastReload?.value }
         coverTask?.cancel()
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen
