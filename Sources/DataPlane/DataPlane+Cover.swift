@@ -168,12 +168,13 @@ package struct CoverRemains: Sendable, Equatable {
     ) -> ConnectionRecord? {
         let backend = BackendID(rawValue: slot.backend)
         guard let frontend = names[slot.frontend], backends.contains(backend) else { return nil }
+        let now = MonotonicClock.nanoseconds()
         return ConnectionRecord(
             frontend: frontend, client: ConnectionRecord.Half(descriptor: sockets[0]),
             phase: .established(
                 ConnectionRecord.Pair(backend: backend, server: ConnectionRecord.Half(descriptor: sockets[1]))),
-            sourceHash: slot.sourceHash, traffic: slot.traffic, acceptedAt: slot.acceptedAt,
-            lastActivity: MonotonicClock.nanoseconds())
+            sourceHash: slot.sourceHash, traffic: slot.traffic, acceptedAt: min(slot.acceptedAt, now),
+            lastActivity: now)
     }
 
     /// Resets it for all who have it, and closes it.

@@ -105,6 +105,9 @@ extension RelayLoop {
         for position in listeners.indices {
             guard let listener = listeners[position], matches(listener) else { continue }
             if isTaken { while acceptConnections(listener: position) {} }
+            // Whoever has a duplicate, as systemd has of its socket unit's, keeps it open: its clients would wake this loop
+            // without end. One that was not registered is not there.
+            try? mailbox.epoll.remove(listener.descriptor)
             closeDescriptor(listener.descriptor)
             listeners[position] = nil
         }

@@ -1,4 +1,5 @@
 import Balancing
+import Synchronization
 import SystemIO
 
 // Keeping connections alive over the death of the process (`WorkerCover`).
@@ -22,7 +23,7 @@ extension RelayLoop {
     mutating func renewCover() -> CoverTurn {
         guard let cover else { return CoverTurn() }
         do throws(DescriptorQueue.Failure) {
-            try dropStale(cover)
+            try tidy(cover)
             var slots: [Int] = []
             for slot in 0..<table.usedSlots where isToBeCovered(slot) {
                 slots.append(slot)
@@ -39,12 +40,15 @@ extension RelayLoop {
 
     /// Nothing is covered any more, and all is to be covered anew.
     mutating func forgetCover() {
-        for slot in 0..<table.usedSlots where table[slot].pointee.isCovered {
-            table[slot].pointee.isCovered = false
-            cover?.table[slot].pointee.isCovered = 0
-        }
+        guard let cover else { return }
+        for slot in 0..<table.usedSlots where table[slot].pointee.isCovered { forget(slot, cover) }
         // An error here is one of the next turn too, which tells of it.
-        try? cover?.clear()
+        try? cover.clear()
+    }
+
+    private func forget(_ slot: Int, _ cover: WorkerCover) {
+        table[slot].pointee.isCovered = false
+        cover.table[slot].pointee.isCovered = 0
     }
 
     private func isToBeCovered(_ slot: Int) -> Bool {
@@ -54,20 +58,25 @@ extension RelayLoop {
     }
 
     /// Adds what is alive in the oldest messages to the end, then drops those messages.
-    private func dropStale(_ cover: WorkerCover) throws(DescriptorQueue.Failure) {
-        let stale = cover.stale
-        guard !stale.isEmpty else { return }
-        var alive = 0
-        for message in stale {
-            let entries = message.filter { entry in
+    private func tidy(_ cover: WorkerCover) throws(DescriptorQueue.Failure) {
+        guard cover.isStale else { return }
+        let isCramped = cover.isCramped
+        var rest = min(WorkerCover.messagesATurn, cover.messageCount)
+        while rest > 0 {
+            let (count, alive) = cover.oldest(atMost: rest) { entry in
                 let connection = table[Int(entry.slot)]
                 return connection.pointee.generation == entry.generation && connection.pointee.isCovered
             }
-            guard !entries.isEmpty else { continue }
-            try cover.add(entries, entries.flatMap { sockets(Int($0.slot)) })
-            alive += entries.count
+            guard count > 0 else { return }
+            if isCramped {
+                // There is no room for both. They are covered anew in a moment, with those that have come.
+                for entry in alive { forget(Int(entry.slot), cover) }
+            } else {
+                try cover.add(alive, alive.flatMap { sockets(Int($0.slot)) })
+            }
+            try cover.drop(messages: count, alive: alive.count)
+            rest -= count
         }
-        try cover.drop(messages: stale.count, alive: alive)
     }
 
     private func add(_ slots: [Int], to cover: WorkerCover) throws(DescriptorQueue.Failure) {
@@ -133,14 +142,18 @@ extension RelayLoop {
                 if connection.pointee.isCovered { table[slot].pointee.isDirty = isDirty ? 1 : 0 }
             }
         }
+        // A death between the two stores must find them in this order, and so must the compiler leave them.
+        atomicMemoryFence(ordering: .releasing)
         table.inHand = former
     }
 
     /// Ends a covered connection for all who have duplicates of its sockets; ours are still to be closed.
     func uncover(_ slot: Int, _ ending: Ending) {
         let connection = table[slot]
-        guard connection.pointee.isCovered else { return }
-        cover?.strike(slot)
+        guard connection.pointee.isCovered, let cover else { return }
+        // After a death in the middle of this the next process closes what is struck, and resets what is not: so whole streams
+        // end with their end, and broken ones with a reset.
+        if ending == .orderly { cover.strike(slot) }
         for side in 0..<2 {
             let descriptor = connection.pointee.sides[side].descriptor
             switch ending {
@@ -148,5 +161,6 @@ extension RelayLoop {
             case .reset: Socket.abort(descriptor)
             }
         }
+        if ending == .reset { cover.strike(slot) }
     }
 }

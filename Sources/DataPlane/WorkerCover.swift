@@ -4,8 +4,9 @@ import SystemIO
 /// that tells which of them are clean.
 ///
 /// The queue is a log. Connections are added to its end, in messages of up to 126; those that end are struck in the table and
-/// stay in the queue until enough of it is dead. Then its oldest messages are dropped, after what lives in them was added
-/// again. So a second costs what has changed in it, however many connections there are.
+/// stay in the queue until enough of it is dead, or it has too many messages with little in each. Then its oldest messages are
+/// dropped, after what lives in them was added again. So a second costs what has changed in it, however many connections there
+/// are.
 ///
 /// Used by the worker's thread, and by others only while that stands still.
 // SAFETY: it is handed to the worker by its mailbox, and touched by nobody else while that turns.
@@ -20,8 +21,11 @@ final class WorkerCover: @unchecked Sendable {
     static let connectionsAMessage = DescriptorQueue.descriptorsAMessage / 2
     /// So many dead ones are not worth the work.
     private static let deadAllowance = 256
+    /// Nor are so many messages, beyond twice those that the living need. By the system's default a queue holds some 550 of
+    /// one connection each, and some 180 of 126 each.
+    private static let messageAllowance = 64
     /// The most old messages that one turn adds again.
-    private static let messagesATurn = 8
+    static let messagesATurn = 8
 
     let memory: SharedMemory
     let table: CoverTable
@@ -31,6 +35,10 @@ final class WorkerCover: @unchecked Sendable {
     /// Connections in the queue that are alive, and those that are not.
     private(set) var live = 0
     private(set) var dead = 0
+    /// How many messages are in the queue.
+    var messageCount: Int { messages.count }
+    /// The last message found no room.
+    private(set) var isCramped = false
 
     /// - Parameter slots: The size of the worker's table.
     init(slots: Int, worker: Int) throws(Errno) {
@@ -51,18 +59,38 @@ final class WorkerCover: @unchecked Sendable {
     /// - Parameter sockets: Of each entry the client's and the backend's.
     func add(_ entries: [Entry], _ sockets: [BorrowedDescriptor]) throws(DescriptorQueue.Failure) {
         precondition(sockets.count == 2 * entries.count)
-        try queue.put(Self.bytes(entries), sockets)
+        guard !entries.isEmpty else { return }
+        do throws(DescriptorQueue.Failure) {
+            try queue.put(Self.bytes(entries), sockets)
+        } catch {
+            isCramped = error == .full || error == .tooManyInFlight
+            throw error
+        }
+        isCramped = false
         messages.append(entries)
         live += entries.count
     }
 
-    /// The oldest messages, if enough of the queue is dead to make it worth adding again what is alive in them.
-    var stale: ArraySlice<[Entry]> {
-        guard dead > live + Self.deadAllowance else { return [] }
-        return messages.prefix(Self.messagesATurn)
+    /// Whether it is worth adding again what is alive in the oldest messages. Where there is no room any gain is.
+    var isStale: Bool {
+        let needed = live / Self.connectionsAMessage + 1
+        return dead > live + Self.deadAllowance || messages.count > 2 * needed + Self.messageAllowance
+            || isCramped && messages.count > needed + 1
     }
 
-    /// Drops the oldest messages: what is alive in them was added again.
+    /// The oldest messages, at most so many, whose living fit into one: how many they are, and the living.
+    func oldest(atMost limit: Int, isAlive: (Entry) -> Bool) -> (count: Int, alive: [Entry]) {
+        var (count, alive): (Int, [Entry]) = (0, [])
+        for message in messages.prefix(limit) {
+            let living = message.filter(isAlive)
+            guard alive.count + living.count <= Self.connectionsAMessage else { break }
+            alive += living
+            count += 1
+        }
+        return (count, alive)
+    }
+
+    /// Drops the oldest messages: what is alive in them was added again, or is covered no more.
     ///
     /// - Parameter alive: How many that were.
     func drop(messages count: Int, alive: Int) throws(DescriptorQueue.Failure) {
@@ -80,6 +108,7 @@ final class WorkerCover: @unchecked Sendable {
     func clear() throws(DescriptorQueue.Failure) {
         messages = []
         (live, dead) = (0, 0)
+        isCramped = false
         try queue.clear()
     }
 

@@ -47,10 +47,9 @@ package enum ProcessImage {
 
     /// Puts another program in place of this one. On success it does not return: all threads end where they are.
     ///
-    /// Signals that the program to come will listen for are held back, and those that are no order to stop are ignored, from
-    /// here on until it does (`SignalSource`): their default action would end it. To hold them back is not enough: the main
-    /// thread takes every signal while it waits (dispatch_main is a sigsuspend(2)). So an order to stop may end it as one
-    /// ends any program. When the call fails everything is as before.
+    /// The program to come begins with the signals blocked that it will listen for (`SignalSource`): those that come before it
+    /// does, and those that nobody has taken here (`SignalSource.hold`), wait for it. When the call fails everything is as
+    /// before.
     ///
     /// - Parameters:
     ///   - path: The program.
@@ -61,12 +60,9 @@ package enum ProcessImage {
     package static func replace(
         with path: String, arguments: [String], environment: [String], keeping kept: [BorrowedDescriptor]
     ) throws(Errno) {
-        var held = sigset_t()
+        var held = sigset_t(SignalSource.Signal.allCases)
         var former = sigset_t()
-        sigemptyset(&held)
-        for signal in SignalSource.Signal.allCases { sigaddset(&held, signal.number) }
         pthread_sigmask(SIG_SETMASK, &held, &former)
-        let handlers = [SIGHUP, SIGUSR2].map { (number: $0, former: signal($0, SIG_IGN)) }
         for descriptor in kept { _ = clinux_set_close_on_exec(descriptor, 0) }
         let error = withCStrings(arguments) { arguments in
             withCStrings(environment) { environment in
@@ -75,7 +71,6 @@ package enum ProcessImage {
             }
         }
         for descriptor in kept { _ = clinux_set_close_on_exec(descriptor, 1) }
-        for handler in handlers { signal(handler.number, handler.former) }
         pthread_sigmask(SIG_SETMASK, &former, nil)
         throw error
     }

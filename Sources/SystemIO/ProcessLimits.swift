@@ -4,6 +4,7 @@ import Glibc
 /// What the operating system allows this process.
 package enum ProcessLimits {
     /// Raises the soft descriptor limit to the hard one and returns it (RLIMIT_NOFILE).
+    @discardableResult
     package static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }

@@ -68,9 +68,14 @@ extension Daemon {
             state.admin = []
             state.memory.events = []
             try await store?.note(state.written().bytes)
+            noteFault = nil
             return true
         } catch {
-            logger.warning("what is known is not kept against the death of this process: \(error)")
+            // It is tried again every second.
+            if noteFault != "\(error)" {
+                logger.warning("what is known is not kept against the death of this process: \(error)")
+            }
+            noteFault = "\(error)"
             return false
         }
     }
@@ -133,8 +138,8 @@ extension Daemon {
         }
         beginStop()
         ServiceManager.stopping(status: "restarting")
-        // Both open and close sockets.
-        _ = await lastReload?.value
+        // It opens and closes sockets. One that still reads its file refuses itself when it is through.
+        if isApplying { _ = await lastReload?.value }
         coverTask?.cancel()
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen

@@ -75,7 +75,9 @@ extension Daemon {
         state.plane.doom(frozen.lateResets)
         let (bytes, descriptors) = state.written()
         await giveUpKeeping()
-        // With no wait between this and the other program. A signal that this process has taken is not there for the next.
+        // With no wait between this and the other program. A signal that this one has taken is not there for the next.
+        signals?.hold()
+        defer { signals?.resume() }
         guard !isStopping, !stopWish.isExpressed else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
         guard frozen.keep() else {
             throw UpgradeRefusal(reasons: ["it took too long to write the state down, and the relay has gone on"])

@@ -48,6 +48,8 @@ actor Daemon {
     var upgradeFaults: [String] = []
     var isUpgrading = false
     nonisolated let stopWish: StopWish
+    /// Where signals are taken; nil: elsewhere.
+    let signals: SignalSource?
     /// Where the binary was started from: what is installed there is upgraded to.
     nonisolated let program = ProcessImage.path(argument: CommandLine.arguments.first ?? "")
     /// The reload that was asked for last; see `reload()`.
@@ -68,15 +70,18 @@ actor Daemon {
     var coverTask: Task<Void, Never>?
     /// How far that reaches.
     var coverReport = CoverReport()
+    /// Why what is known was not written down the last time; nil: it was.
+    var noteFault: String?
 
     /// Starts the relay's threads. Nothing is listened on until `start`.
     ///
     /// - Parameters:
     ///   - inheritance: What a former process has left to go on with.
     ///   - stopWish: Expressed when a signal asks for the end.
+    ///   - signals: Where signals are taken: while another program takes this one's place, they are left to it.
     init(
         _ configuration: Configuration, path: String, logger: Logger, inheritance: Inheritance? = nil,
-        stopWish: StopWish = StopWish()
+        stopWish: StopWish = StopWish(), signals: SignalSource? = nil
     ) throws(Failure) {
         let descriptors = ProcessLimits.raiseDescriptorLimit()
         let workers = configuration.workers == 0 ? ProcessLimits.processors : configuration.workers
@@ -86,6 +91,7 @@ actor Daemon {
         if let memory { loaded.generation = memory.generation + 1 }
         self.inheritance = inheritance
         self.stopWish = stopWish
+        self.signals = signals
         self.logger = logger
         let logsConnections = configuration.logging.connections
         observer = RelayObserver(logger: logger, logsConnections: logsConnections)

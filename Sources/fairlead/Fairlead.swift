@@ -1,7 +1,19 @@
 import ArgumentParser
+import SystemIO
+
+/// Where the program begins.
+@main
+enum Program {
+    static func main() {
+        Task.detached {
+            await Fairlead.main()
+            Fairlead.exit()
+        }
+        MainThread.rest()
+    }
+}
 
 /// The command line: `fairlead SUBCOMMAND`.
-@main
 struct Fairlead: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fairlead",

@@ -244,6 +244,82 @@ extension DataPlaneSuite {
             #expect((0..<5).map { heir.isOpen(slot: $0, generation: 3) } == [true, true, false, true, false])
         }
 
+        @Test func connectionsThatComeOneByOneDoNotFillTheQueue() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            var pairs: [(client: Peer, server: Peer)] = []
+            for _ in 0..<160 { pairs.append(try await relay.pair(backend)) }
+            // Without a wait: they become old enough one after the other.
+            let deadline = MonotonicClock.nanoseconds() + 20_000_000_000
+            var report = CoverReport()
+            while report.covered < 160, MonotonicClock.nanoseconds() < deadline {
+                report = await relay.plane.renewCover()
+                #expect(report.failure == nil)
+            }
+            let part = try Kept(cover).parts[0]
+            let queue = DescriptorQueue(
+                entrance: OwnedDescriptor(owning: part.entrance), exit: OwnedDescriptor(owning: part.exit))
+            closeDescriptor(part.memory)
+            var slots: [UInt32] = []
+            var messages = 0
+            while let message = try queue.take() {
+                message.descriptors.forEach(closeDescriptor)
+                slots += try #require(WorkerCover.entries(message.bytes)).map(\.slot)
+                messages += 1
+            }
+            #expect(slots.sorted() == Array(0..<160))
+            #expect(messages <= 70, "\(messages) messages for \(slots.count) connections")
+            pairs = []
+            try await relay.becomesIdle()
+        }
+
+        @Test func aQueueThatIsFullIsMadeRoomIn() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            // The least that the system lets it hold: some six small messages.
+            var bytes: Int32 = 1
+            #expect(
+                setsockopt(
+                    cover.parts[0].entrance, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<Int32>.size)) == 0)
+            var pairs: [(client: Peer, server: Peer)] = []
+            for _ in 0..<40 { pairs.append(try await relay.pair(backend)) }
+            let deadline = MonotonicClock.nanoseconds() + 20_000_000_000
+            var report = CoverReport()
+            while report.covered < 40, MonotonicClock.nanoseconds() < deadline {
+                report = await relay.plane.renewCover()
+            }
+            #expect(report.covered == 40 && report.failure == nil)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let remains = Self.remains(kept, backend)
+            #expect(remains.connections.count == 40 && remains.lost == 0 && remains.faults.isEmpty)
+            let heir = try Self.heir(remains, backend)
+            for pair in pairs {
+                try await pair.client.send("still")
+                #expect(try await pair.server.receiveText(5) == "still")
+            }
+            pairs = []
+            try await heir.becomesIdle()
+        }
+
+        @Test func timesThatNobodyCanHaveWrittenDoNoHarm() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, cover) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await Self.die(relay)
+            let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
+            let table = try #require(CoverTable(reading: memory))
+            table[0].pointee.acceptedAt = .max
+            let heir = try Self.heir(Self.remains(kept, backend), backend)
+            try await client.send("still")
+            #expect(try await server.receiveText(5) == "still")
+            client.close()
+            server.close()
+            try await heir.becomesIdle()
+        }
+
         @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {
             let cover = try WorkerCover(slots: 2000, worker: 0)
             let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -255,10 +331,13 @@ extension DataPlaneSuite {
             }
             for message in 0..<4 { try add((message * 100)..<(message * 100 + 100)) }
             for slot in 1..<300 { cover.strike(slot) }
-            #expect(cover.stale.isEmpty, "\(cover.dead) dead among \(cover.live) are not worth it")
+            #expect(!cover.isStale, "\(cover.dead) dead among \(cover.live) are not worth it")
             for slot in 300..<390 { cover.strike(slot) }
             #expect(cover.live == 11 && cover.dead == 389)
-            #expect(cover.stale.count == 4)
+            #expect(cover.isStale)
+            let all = cover.oldest(atMost: 8) { cover.table[Int($0.slot)].pointee.isCovered == 1 }
+            #expect(all.count == 4 && all.alive.map(\.slot) == [0] + Array(390..<400))
+            #expect(cover.oldest(atMost: 8) { _ in true }.count == 1, "two would make more than a message")
             // As the worker does: what is alive goes to the end first.
             try add(0..<1)
             try cover.drop(messages: 1, alive: 1)

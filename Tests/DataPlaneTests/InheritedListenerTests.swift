@@ -1,5 +1,6 @@
 import Balancing
 import DataPlane
+import Glibc
 import SystemIO
 import Testing
 
@@ -30,6 +31,29 @@ extension DataPlaneSuite {
             }
             // New clients come in as well, on every socket there is now.
             for _ in 0..<20 { _ = try await relay.pair(backend) }
+        }
+
+        @Test func aClosedListenerThatSomebodyElseKeepsOpenIsWatchedNoMore() async throws {
+            let relay = try Relay(workers: 2, backends: [try Backend(id: 1)])
+            let listeners = try await relay.plane.survey(within: .seconds(10), connections: false).listeners
+            let kept = try listeners.map { try duplicateDescriptor($0.descriptor).take() }
+            defer { kept.forEach(closeDescriptor) }
+            #expect(kept.count == 2 && kept.allSatisfy(Self.isWatched))
+            relay.plane.stopAccepting()
+            try await relay.settle()
+            // A client that comes would wake the workers without end.
+            #expect(!kept.contains(where: Self.isWatched))
+        }
+
+        /// Whether some epoll set of this process has a socket (proc(5), fdinfo).
+        private static func isWatched(_ descriptor: BorrowedDescriptor) -> Bool {
+            var information = stat()
+            guard fstat(descriptor, &information) == 0 else { return false }
+            let mark = " ino:\(String(information.st_ino, radix: 16)) "
+            return (3..<4096).contains { number in
+                let text = (try? File.read("/proc/self/fdinfo/\(number)")) ?? []
+                return String(decoding: text, as: UTF8.self).contains(mark)
+            }
         }
 
         @Test func addressThatIsNotConfiguredAnyMoreServesWhoWaitsThere() async throws {

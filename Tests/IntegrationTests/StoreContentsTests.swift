@@ -101,4 +101,23 @@ import Testing
         #expect(cover.parts.count == 2)
         for part in cover.parts { for end in [part.memory, part.entrance, part.exit] { closeDescriptor(end) } }
     }
+
+    @Test func `a process that was stopped needs no cover, which is closed`() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        var passed = try Self.passed(try DescriptorQueue(), [.coverState(.entrance), .coverState(.exit)])
+        for name in [StoreName.coverTable(0), .coverQueue(0, .entrance), .coverQueue(0, .exit)] {
+            passed.append(
+                ServiceManager.PassedDescriptor(name: name.text, descriptor: try duplicateDescriptor(ends[1]).take()))
+        }
+        closeDescriptor(ends[1])
+        defer { closeDescriptor(ends[0]) }
+        let queue = try DescriptorQueue()
+        try queue.put(Array("something".utf8), [])
+        passed += try Self.passed(queue, [.handOver(0, .entrance), .handOver(0, .exit)])
+        let inheritance = Inheritance(StoreContents(passed))
+        #expect(inheritance.former == .stopped)
+        var readable = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+        #expect(poll(&readable, 1, 0) == 1 && readable.revents & Int16(POLLHUP) != 0, "the other end is open")
+    }
 }

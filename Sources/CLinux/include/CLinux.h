@@ -5,6 +5,7 @@
 #ifndef FAIRLEAD_CLINUX_H
 #define FAIRLEAD_CLINUX_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -65,6 +66,10 @@ int clinux_get_close_on_exec(int descriptor);
 int clinux_set_close_on_exec(int descriptor, int closes);
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)).
 int clinux_pidfd_open(pid_t process);
+/// A descriptor to take signals from, which are to be blocked in every thread: non-blocking, close-on-exec (signalfd(2)).
+int clinux_signalfd(const sigset_t *signals);
+/// Takes the next of them and returns its number; 0: none waits.
+int clinux_take_signal(int descriptor);
 /// The process's environment (environ(7)): a list of NAME=value that ends with NULL.
 char **clinux_environment(void);
 /// Binds the calling thread's name, at most 15 bytes (pthread_setname_np).

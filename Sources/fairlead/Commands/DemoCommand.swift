@@ -28,10 +28,8 @@ struct DemoCommand: AsyncParsableCommand {
         ProcessLimits.ignoreBrokenPipes()
         // First of all: the demo writes keys, which a signal must not leave behind. One that comes while it starts waits.
         let (signals, arrived) = AsyncStream<Void>.makeStream()
-        let sources = [SignalSource.Signal.interrupt, .terminate].map { signal in
-            SignalSource(signal) { arrived.yield() }
-        }
-        defer { withExtendedLifetime(sources) {} }
+        let source = try SignalSource([.interrupt, .terminate]) { _ in arrived.yield() }
+        defer { withExtendedLifetime(source) {} }
         let demo: Demo
         do {
             demo = try await Demo(outage: outage.value)

@@ -29,22 +29,28 @@ struct RunCommand: AsyncParsableCommand {
             throw ExitCode.badConfiguration
         }
         ProcessLimits.ignoreBrokenPipes()
+        // Before connections are taken up: those beyond the limit would be lost.
+        ProcessLimits.raiseDescriptorLimit()
         let (signals, arrived) = AsyncStream<SignalSource.Signal>.makeStream()
         let stopWish = StopWish()
-        let sources = SignalSource.Signal.allCases.map { signal in
-            SignalSource(signal) {
+        let source: SignalSource
+        do throws(Errno) {
+            source = try SignalSource(SignalSource.Signal.allCases) { signal in
                 if signal == .interrupt || signal == .terminate { stopWish.express() }
                 arrived.yield(signal)
             }
+        } catch {
+            logger.critical("cannot listen for signals: \(error)")
+            throw ExitCode.cannotListen
         }
-        defer { withExtendedLifetime(sources) {} }
 
         // Not before here: until it is taken out, a process that cannot start leaves it to the next.
         let inheritance = replaced ?? (passed.isEmpty ? nil : Inheritance(StoreContents(passed)))
         let daemon: Daemon
         do throws(Daemon.Failure) {
             daemon = try Daemon(
-                configuration, path: file.path, logger: logger, inheritance: inheritance, stopWish: stopWish)
+                configuration, path: file.path, logger: logger, inheritance: inheritance, stopWish: stopWish,
+                signals: source)
             try await daemon.start()
         } catch {
             for reason in error.reasons { logger.critical("\(reason)") }

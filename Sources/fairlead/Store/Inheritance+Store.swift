@@ -9,6 +9,8 @@ extension Inheritance {
         self.init()
         if let found = DescriptorPark.take(from: contents.handOver) {
             self = Self.ofStoppedProcess(found)
+            // It had let go of what was covered.
+            contents.cover?.discard()
         } else if let cover = contents.cover {
             self = Self.ofDeadProcess(cover)
         }

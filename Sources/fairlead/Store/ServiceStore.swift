@@ -11,6 +11,8 @@ actor ServiceStore {
     private let cover: ConnectionCover?
     /// What the next process needs beside the connections, if this one dies: one message.
     private let coverState: DescriptorQueue?
+    /// Why there are not both.
+    private let coverFailure: Errno?
     private var hasCoverState = false
 
     /// How long the service manager may take to deal with what it is sent. It does nothing else meanwhile; at a thousand
@@ -22,10 +24,13 @@ actor ServiceStore {
     ///   - plane: The data plane whose connections are to be covered.
     init(names: Set<String>, covering plane: DataPlane) {
         self.names = names
-        let cover = try? ConnectionCover(for: plane)
-        if let cover { plane.begin(cover) }
-        self.cover = cover
-        coverState = try? DescriptorQueue()
+        do throws(Errno) {
+            let parts = (cover: try ConnectionCover(for: plane), state: try DescriptorQueue())
+            plane.begin(parts.cover)
+            (cover, coverState, coverFailure) = (parts.cover, parts.state, nil)
+        } catch {
+            (cover, coverState, coverFailure) = (nil, nil, error)
+        }
     }
 
     /// Whether nothing is kept.
@@ -56,6 +61,7 @@ actor ServiceStore {
     /// Keeps the parts of the cover; what is in them may change from here on without a word.
     func keepCover() throws(Errno) {
         for name in names where StoreName(name)?.isListener == false { remove(name) }
+        if let coverFailure { throw coverFailure }
         guard let cover, let coverState else { return }
         try store([coverState.ends[0]], .coverState(.entrance))
         try store([coverState.ends[1]], .coverState(.exit))

@@ -20,6 +20,11 @@ struct StoreContents {
         let state: DescriptorQueue
         /// One a worker.
         let parts: [CoverPart]
+
+        /// Closes everything. What is in the queues is not touched: others may have it.
+        func discard() {
+            for descriptor in parts.flatMap({ [$0.memory, $0.entrance, $0.exit] }) { closeDescriptor(descriptor) }
+        }
     }
 
     /// Sorts descriptors, which are this value's from here on.

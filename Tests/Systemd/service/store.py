@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -88,6 +89,32 @@ def restarts_in_a_row(service: Service) -> None:
     reports += [streams.phase("after"), streams.end()]
     _expect_intact(*reports)
     expect(abs(open_after - open_before) < 20, f"{open_before} descriptors were open, and {open_after} are")
+
+
+def restart_does_not_wait_for_a_file_that_hangs(service: Service) -> None:
+    """A reload that hangs over its file keeps no restart waiting, and no connection from outliving it."""
+    service.configure(configuration())
+    service.systemctl("restart", "fairlead")
+    service.await_serving()
+    client = service.container.start("python3", "-c", _CONNECT.replace("print", "str") + "; input()")
+    service.await_text("3/3 backends up, 1 connection")
+    service.container.run("rm", service.FILE)
+    service.container.run("mkfifo", "--mode=644", service.FILE)
+    service.systemctl("kill", "--kill-whom=main", "--signal=HUP", "fairlead")
+    writer = service.container.start("python3", "-c", _HOLD_OPEN, service.FILE, output=subprocess.PIPE)
+    assert writer.stdout is not None
+    expect(writer.stdout.readline() == b"read\n", "nobody reads the file")
+    service.container.run("rm", service.FILE)
+    service.configure(configuration())
+    started = time.monotonic()
+    service.systemctl("restart", "fairlead")
+    seconds = time.monotonic() - started
+    service.await_serving("3/3 backends up, 1 connection")
+    print(f"    restarted in {seconds:.1f} s")
+    expect(seconds < 5, f"the restart has taken {seconds:.1f} s")
+    writer.communicate()
+    client.communicate(b"\n")
+    service.await_serving()
 
 
 def kill_keeps_what_was_clean(service: Service) -> None:
@@ -184,14 +211,26 @@ def socket_activation(service: Service) -> None:
 
 
 CHECKS: list[Callable[[Service], None]] = [
-    restart_keeps_connections, restarts_in_a_row, kill_keeps_what_was_clean, stop_ends_all,
-    a_state_that_cannot_be_used_is_refused, socket_activation,
+    restart_keeps_connections, restarts_in_a_row, restart_does_not_wait_for_a_file_that_hangs,
+    kill_keeps_what_was_clean, stop_ends_all, a_state_that_cannot_be_used_is_refused, socket_activation,
 ]  # fmt: skip
 
 _CONNECT = (
     "import socket; s = socket.create_connection(('127.0.0.1', 6443), 30); "
     "s.sendall(b'GET /readyz HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n'); print(s.recv(100).decode())"
 )
+# Opens a FIFO as soon as somebody reads it, says so, and keeps it open.
+_HOLD_OPEN = """
+import os, sys, time
+while True:
+    try:
+        os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
+        break
+    except OSError:
+        time.sleep(0.02)
+print("read", flush=True)
+sys.stdin.read()
+"""
 _METRICS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:6480/metrics').read().decode())"
 
 
