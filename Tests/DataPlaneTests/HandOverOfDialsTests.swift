@@ -135,6 +135,8 @@ extension DataPlaneSuite {
                 clients.append(try await former.connect())
                 try await clients[number].send("\(number)")
                 try await until("it is taken in") { try former.counters.accepted == UInt64(number + 1) }
+                // Who is accepted in one turn has come at one time.
+                try await former.settle()
             }
             try await until("they wait") { try former.counters.queued == 5 }
             var order: [String] = []
