@@ -1,4 +1,4 @@
-"""Allocations of a worker in steady state, counted by a preloaded library (allocations.c): there are none."""
+"""Allocations of a worker in steady state, counted by a preloaded library (allocations.c): nothing needs one each time."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ CONNECTIONS = 4_000
 BULK_BYTES = 1 << 30
 # A worker keeps what it has once needed. Before anything is counted it has met as much at once as it will meet later.
 WARM_UP_BYTES = 1 << 26
+# Before a flow counts as bulk it goes through the worker's buffer, and what the receiver's socket refuses then has memory of
+# its own (`Remainder`) until it is sent: now and then once in a transfer, and never for each piece of it.
+REMAINDERS_PER_TRANSFER = 4
 # As many places as are worth looking at before the first of them are mended.
 PLACES_SHOWN = 12
 
@@ -45,16 +48,16 @@ def _check(fairlead: daemon.Daemon, stacks: mmap.mmap) -> list[str]:
         raise Failure("not one allocation of the worker's start was seen: the preloaded library does not count")
     findings: list[str] = []
     everywhere: Counter[Stack] = Counter()
-    print(f"{'load':<44}{'allocations':>12}")
+    print(f"{'load':<44}{'allocations':>12}{'at most':>12}")
 
-    def count(name: str, work: Callable[[], None]) -> None:
+    def count(name: str, work: Callable[[], None], limit: int = 0) -> None:
         before = _read(stacks)
         work()
         new = _read(stacks) - before
-        print(f"{name:<44}{new.total():>12,}", flush=True)
-        if new:
+        print(f"{name:<44}{new.total():>12,}{limit:>12}", flush=True)
+        if new.total() > limit:
             everywhere.update(new)
-            findings.append(f"{name}: a worker has allocated {new.total():,} times; in steady state it must not")
+            findings.append(f"{name}: a worker has allocated {new.total():,} times, and may {limit} times")
 
     _warm_up(fairlead)
     for connections in (1, 64):
@@ -64,7 +67,7 @@ def _check(fairlead: daemon.Daemon, stacks: mmap.mmap) -> list[str]:
                 lambda: load.exchange(clients, REQUESTS),
             )
     with load.kept_alive(fairlead.address, 1) as [client]:
-        count(f"{BULK_BYTES >> 20:,} MiB each way", lambda: load.bulk(client, BULK_BYTES))
+        count(f"{BULK_BYTES >> 20:,} MiB each way", lambda: load.bulk(client, BULK_BYTES), REMAINDERS_PER_TRANSFER)
     for at_once in (1, 16):
         count(
             f"{CONNECTIONS:,} short connections, at once: {at_once}",
