@@ -5,7 +5,8 @@ import SystemIO
 ///
 /// The loop never blocks but in epoll_wait, never logs, and allocates nothing for a connection in steady state. What the
 /// control plane must hear goes through `DataPlaneEvents`. The parts: accepting (`RelayLoop+Accept`), finding a backend
-/// (`RelayLoop+Dial`), moving bytes (`RelayLoop+Relay`), commands (`RelayLoop+Commands`).
+/// (`RelayLoop+Dial`), moving bytes (`RelayLoop+Relay`, and `RelayLoop+Splice` for bulk), their end (`RelayLoop+Ending`),
+/// commands (`RelayLoop+Commands`).
 struct RelayLoop: ~Copyable {
     /// Numbers that the workers share.
     struct Limits: Sendable {
