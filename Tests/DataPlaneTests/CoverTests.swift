@@ -176,6 +176,53 @@ extension DataPlaneSuite {
             #expect(Self.remains(kept, backend) == CoverRemains())
         }
 
+        @Test func aBackendThatWaitsForRoomLearnsThatItsClientIsGone() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, _) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await Self.awaitCover(of: 1, relay)
+            client.finishSending()
+            #expect(try await server.receiveToEnd().isEmpty)
+            // Nobody reads the answer: what the kernels take of it fills them, the relay's too.
+            let block = [UInt8](repeating: 7, count: 100_000)
+            try await until("its kernel asks for room") {
+                _ = try server.sendWithoutWaiting(block)
+                return Self.isProbing(server)
+            }
+            client.reset()
+            try await relay.becomesIdle()
+            try await until("the server is reset") { (try? server.sendWithoutWaiting(block)) == nil }
+        }
+
+        @Test func aClientWhoseBackendRefusesItsBytesTakesTheWholeAnswer() async throws {
+            let backend = try Backend(id: 1)
+            let (relay, _) = try Self.covered(backend)
+            let (client, server) = try await relay.pair(backend, options: [.receiveBuffer(bytes: 4096)])
+            try await Self.awaitCover(of: 1, relay)
+            let answer = [UInt8](repeating: 7, count: 65_536)
+            try await server.send(answer)
+            server.finishSending()
+            let block = [UInt8](repeating: 8, count: 100_000)
+            try await until("its kernel asks for room") {
+                _ = try client.sendWithoutWaiting(block)
+                return Self.isProbing(client)
+            }
+            // With bytes unread: the kernel sends RST.
+            server.close()
+            try await relay.settle()
+            #expect(try await client.receiveToEnd() == answer)
+            client.close()
+            try await relay.becomesIdle()
+        }
+
+        /// Whether a peer's kernel has bytes to send and no window, so that it probes for one (TCP_INFO, tcpi_backoff).
+        private static func isProbing(_ peer: Peer) -> Bool {
+            var information = [UInt8](repeating: 0, count: 5)
+            var length = socklen_t(information.count)
+            return getsockopt(peer.descriptor, Int32(IPPROTO_TCP), TCP_INFO, &information, &length) == 0
+                && information[4] > 0
+        }
+
         @Test func whatIsNotCoveredDiesWithItsProcess() async throws {
             let backend = try Backend(id: 1)
             let (relay, cover) = try Self.covered(backend)
