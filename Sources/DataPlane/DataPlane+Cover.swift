@@ -125,7 +125,7 @@ package struct CoverRemains: Sendable, Equatable {
         _ backends: Set<BackendID>
     ) {
         // What was added again is in the queue twice.
-        var seen: Set<UInt32> = []
+        var seen: Set<WorkerCover.Entry> = []
         while true {
             let message: DescriptorQueue.Message
             do throws(DescriptorQueue.Failure) {
@@ -145,12 +145,12 @@ package struct CoverRemains: Sendable, Equatable {
             for (position, entry) in entries.enumerated() {
                 let sockets = [message.descriptors[2 * position], message.descriptors[2 * position + 1]]
                 let (slot, generation) = (Int(entry.slot), entry.generation)
-                guard !seen.contains(entry.slot), table?.isOpen(slot: slot, generation: generation) ?? true else {
+                guard !seen.contains(entry), table?.isOpen(slot: slot, generation: generation) ?? true else {
                     // Its process has ended it; or it is the second time.
                     sockets.forEach(closeDescriptor)
                     continue
                 }
-                seen.insert(entry.slot)
+                seen.insert(entry)
                 guard let found = table?.survivor(slot: slot, generation: generation),
                     let record = Self.record(found, sockets, names, backends)
                 else {

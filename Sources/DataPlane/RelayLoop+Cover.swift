@@ -157,10 +157,20 @@ extension RelayLoop {
         for side in 0..<2 {
             let descriptor = connection.pointee.sides[side].descriptor
             switch ending {
-            case .orderly: Socket.shutdownBoth(descriptor)
+            case .orderly: Self.endForAll(descriptor)
             case .reset: Socket.abort(descriptor)
             }
         }
         if ending == .reset { cover.strike(slot) }
+    }
+
+    /// Ends what close(2) would end if there were no duplicates. That resets a connection when something is unread: whoever has
+    /// sent it may wait for room, and would without end. Where the peer has yet to take something it is left to take it.
+    private static func endForAll(_ descriptor: BorrowedDescriptor) {
+        if Socket.unreadBytes(descriptor) > 0, Socket.unsentBytes(descriptor) == 0 {
+            Socket.abort(descriptor)
+        } else {
+            Socket.shutdownBoth(descriptor)
+        }
     }
 }

@@ -12,7 +12,7 @@ import SystemIO
 // SAFETY: it is handed to the worker by its mailbox, and touched by nobody else while that turns.
 final class WorkerCover: @unchecked Sendable {
     /// A connection in a message: the slot and the use of that slot.
-    struct Entry: Equatable {
+    struct Entry: Hashable {
         let slot: UInt32
         let generation: UInt32
     }

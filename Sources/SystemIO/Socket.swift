@@ -84,6 +84,9 @@ package enum Socket {
     /// How many bytes a read would find now (SIOCINQ, tcp(7)); 0 when that cannot be told.
     package static func unreadBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unread_bytes(descriptor)) }
 
+    /// How many bytes the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); 0 when that cannot be told.
+    package static func unsentBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unsent_bytes(descriptor)) }
+
     /// recv(2) into the buffer.
     @inlinable @inline(__always)
     package static func receive(

@@ -140,6 +140,8 @@ extension Daemon {
         ServiceManager.stopping(status: "restarting")
         // It opens and closes sockets. One that still reads its file refuses itself when it is through.
         if isApplying { _ = await lastReload?.value }
+        // It has the relay stand still, and has given up what is kept. It fails from here on, and keeps it again.
+        _ = await replacement?.value
         coverTask?.cancel()
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen

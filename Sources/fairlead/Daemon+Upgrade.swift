@@ -29,13 +29,13 @@ extension Daemon {
             if isApplying { _ = await lastReload?.value }
             ServiceManager.reloading()
             do throws(UpgradeRefusal) {
-                try await replaceProgram()
-                reasons = ["the program was not replaced"]
+                let program = try await rehearsed()
+                let replacement = Task { await replaceProgram(by: program) }
+                self.replacement = replacement
+                reasons = await replacement.value.reasons
             } catch {
                 reasons = error.reasons
             }
-            // An attempt that has come to the last step has given it up.
-            if await store?.isEmpty == true { await keepAgain() }
             upgradeFaults = reasons
             let status = await statusLine()
             if !isStopping { ServiceManager.ready(status: status) }
@@ -53,13 +53,30 @@ extension Daemon {
         return nil
     }
 
-    /// Returns only by an error.
-    private func replaceProgram() async throws(UpgradeRefusal) {
+    /// The program to come, which can take over.
+    private func rehearsed() async throws(UpgradeRefusal) -> String {
         guard let program else {
             throw UpgradeRefusal(reasons: ["where fairlead was started from cannot be told: /proc is not mounted"])
         }
         try await rehearse(program)
         guard !isStopping else { throw UpgradeRefusal(reasons: ["fairlead is stopping"]) }
+        return program
+    }
+
+    /// The last step. When it returns, all is kept with the service manager that was kept before.
+    private func replaceProgram(by program: String) async -> UpgradeRefusal {
+        var refusal = UpgradeRefusal(reasons: ["the program was not replaced"])
+        do throws(UpgradeRefusal) {
+            try await execute(program)
+        } catch {
+            refusal = error
+        }
+        if await store?.isEmpty == true { await keepAgain() }
+        return refusal
+    }
+
+    /// Returns only by an error.
+    private func execute(_ program: String) async throws(UpgradeRefusal) {
         logger.notice("upgrading to \(program), with \(dataPlane.openConnections) connections")
         let frozenAt = MonotonicClock.nanoseconds()
         let frozen: DataPlane.Frozen

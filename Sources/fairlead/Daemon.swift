@@ -47,6 +47,8 @@ actor Daemon {
     /// Why the last upgrade was refused; empty when none was since the last reload.
     var upgradeFaults: [String] = []
     var isUpgrading = false
+    /// The last step of the last upgrade: it gives up what is kept with the service manager, and keeps it again when it fails.
+    var replacement: Task<UpgradeRefusal, Never>?
     nonisolated let stopWish: StopWish
     /// Where signals are taken; nil: elsewhere.
     let signals: SignalSource?
@@ -335,8 +337,10 @@ actor Daemon {
     func stop() async {
         beginStop()
         ServiceManager.stopping(status: "stopping")
-        // It would open again what is closed here. One that still reads its file refuses itself when it is through.
+        // Both would open or keep again what is closed or given up here. A reload that still reads its file refuses itself when
+        // it is through, and so does an upgrade that has not come to its last step.
         if isApplying { _ = await lastReload?.value }
+        _ = await replacement?.value
         coverTask?.cancel()
         await store?.giveUpListeners()
         let deadline = MonotonicClock.nanoseconds() + UInt64(loaded.configuration.shutdownGracePeriod.nanoseconds)

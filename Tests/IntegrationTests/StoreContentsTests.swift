@@ -111,6 +111,24 @@ import Testing
         for part in cover.parts { for end in [part.memory, part.entrance, part.exit] { closeDescriptor(end) } }
     }
 
+    @Test func `what a dead process has known counts though its last word has not come, which is told`() throws {
+        let queue = try DescriptorQueue()
+        let state = HandOverState(
+            plane: PlaneRecord(), admin: [],
+            memory: DaemonMemory(
+                version: "1", startTime: 1, generation: 1, upgrades: 0, frozenAt: 0, frontends: [], etcd: nil,
+                events: []))
+        let memory = try SealedMemory.create(state.written().bytes, name: "test")
+        try queue.put([1], [memory.rawValue])
+        // More than a message of the queue has: it comes cut.
+        let long = [UInt8](repeating: 1, count: DescriptorQueue.bytesAMessage + 1)
+        #expect(send(queue.ends[0], long, long.count, 0) == long.count)
+        let passed = try Self.passed(queue, [.coverState(.entrance), .coverState(.exit)])
+        let inheritance = Inheritance(StoreContents(passed))
+        #expect(inheritance.former == .dead(lost: 0) && inheritance.memory?.version == "1")
+        #expect(inheritance.faults == ["what the dead process knew has not come: \(DescriptorQueue.Failure.cut)"])
+    }
+
     @Test func `a process that was stopped needs no cover, which is closed`() throws {
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)

@@ -25,8 +25,8 @@ int clinux_epoll_ctl_del(int epoll, int descriptor);
 static inline uint32_t clinux_epoll_event_mask(const struct epoll_event *event) { return event->events; }
 static inline uint64_t clinux_epoll_event_data(const struct epoll_event *event) { return event->data.u64; }
 
-/// epoll_wait(2), recv(2) and send(2) without glibc's wrappers. Those are cancellation points: in a process with threads each call
-/// enters and leaves a cancellable state, which cost 3 % of the relay's CPU. Nobody cancels a worker.
+/// epoll_wait(2), recv(2) and send(2) without glibc's wrappers. Those are cancellation points: in a process with threads each
+/// call enters and leaves a cancellable state, which cost 3 % of the relay's CPU. Nobody cancels a worker.
 static inline int clinux_epoll_wait(int epoll, struct epoll_event *events, int capacity, int milliseconds) {
     return (int)syscall(SYS_epoll_pwait, epoll, events, capacity, milliseconds, NULL, 0);
 }
@@ -47,6 +47,12 @@ int clinux_timer_set(int descriptor, uint64_t nanoseconds);
 static inline int clinux_unread_bytes(int descriptor) {
     int bytes = 0;
     return ioctl(descriptor, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
+/// The bytes that were sent and not acknowledged (TIOCOUTQ, which is SIOCOUTQ, tcp(7)); 0 when that cannot be told.
+static inline int clinux_unsent_bytes(int descriptor) {
+    int bytes = 0;
+    return ioctl(descriptor, TIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 /// How long ago, in milliseconds, the peer's kernel was heard last on a TCP connection: its data or its acknowledgements

@@ -45,8 +45,8 @@ extension Inheritance {
 
     /// A process that has died: its connections are those of its cover that were clean.
     private static func ofDeadProcess(_ cover: StoreContents.Cover) -> Inheritance {
-        var inheritance = Inheritance()
         var bytes: [UInt8]?
+        var faults: [String] = []
         do throws(DescriptorQueue.Failure) {
             // The last message counts: the former is dropped after it was put in.
             while let message = try cover.state.take() {
@@ -56,14 +56,14 @@ extension Inheritance {
                 }
             }
         } catch {
-            inheritance.faults.append("what the dead process knew has not come: \(error)")
+            faults.append("what the dead process knew has not come: \(error)")
         }
-        if let bytes { inheritance = Inheritance(reading: bytes, descriptors: [], strays: []) }
+        var inheritance = bytes.map { Inheritance(reading: $0, descriptors: [], strays: []) } ?? Inheritance()
         let remains = CoverRemains(
             taking: cover.parts, frontends: inheritance.plane.frontends.map(\.name),
             backends: Set(inheritance.plane.backends.map(\.id)))
         inheritance.plane.connections = remains.connections
-        inheritance.faults += remains.faults
+        inheritance.faults += faults + remains.faults
         inheritance.former = .dead(lost: remains.lost)
         return inheritance
     }
