@@ -359,7 +359,6 @@ actor Daemon {
             return
         }
         dataPlane.stop()
-        await observer.connectionLog?.flush()
     }
 
     /// How often the service manager is told that the stop still goes on, and how long it is to wait for the next time.
