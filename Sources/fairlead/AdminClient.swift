@@ -80,16 +80,28 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 
     /// Asks for the status.
     ///
+    /// - Parameter timeout: How long the answer may take.
     /// - Returns: The status, and its JSON as the daemon has written it.
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error: also when something else answers there.
-    func status() async throws(ExitCode) -> (status: Status, text: String) {
-        let response = try await send(HTTPRequest(target: "/v1/status"))
+    func status(timeout: Duration = .seconds(5)) async throws(ExitCode) -> (status: Status, text: String) {
+        let response = try await send(HTTPRequest(target: "/v1/status"), timeout: timeout)
         if response.status == 200, let status = try? Status(json: response.body) { return (status, response.text) }
         let answer = response.status == 200 ? "with something that is no status" : "with \(response.status)"
-        StandardStream.error.write(
-            "what is asked at \(self) answers GET /v1/status \(answer): it is not fairlead's admin port\n"
-                + "Name that one with --admin, as the configuration's `admin` has it.\n")
+        let advice =
+            response.status == 503
+            ? "all connections that it takes may be in use; close some, and try again\n"
+            : "it is not fairlead's admin port\nName that one with --admin, as the configuration's `admin` has it.\n"
+        StandardStream.error.write("what is asked at \(self) answers GET /v1/status \(answer): \(advice)")
         throw .unreachable
+    }
+
+    /// Asks for a change.
+    ///
+    /// - Parameter timeout: How long each of two answers may take.
+    /// - Throws: As `status` does. What is not fairlead's is not asked: any web server may answer 200 to a POST.
+    func change(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
+        _ = try await status(timeout: timeout)
+        return try await send(request, timeout: timeout)
     }
 
     /// Opens a connection for reading, for a caller that must have its answers by a fixed moment.
