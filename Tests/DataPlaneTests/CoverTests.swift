@@ -49,6 +49,25 @@ extension DataPlaneSuite {
             }
         }
 
+        /// A connection whose process has died while it was covered, and what is kept of it.
+        private static func orphan(_ backend: Backend) async throws -> (client: Peer, server: Peer, kept: Kept) {
+            let (relay, cover) = try covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await die(relay)
+            return (client, server, kept)
+        }
+
+        /// Expects that the two ends still hear each other, and ends both.
+        private static func expectStanding(_ client: Peer, _ server: Peer, _ heir: Relay) async throws {
+            try await client.send("still")
+            #expect(try await server.receiveText(5) == "still")
+            client.close()
+            server.close()
+            try await heir.becomesIdle()
+        }
+
         private static func remains(_ kept: Kept, _ backend: Backend) -> CoverRemains {
             CoverRemains(taking: kept.parts, frontends: ["other", Relay.frontend], backends: [backend.id])
         }
@@ -192,20 +211,12 @@ extension DataPlaneSuite {
             let remains = Self.remains(kept, backend)
             #expect(remains.connections.count == 1)
             let heir = try Self.heir(remains, backend)
-            try await client.send("still")
-            #expect(try await server.receiveText(5) == "still")
-            client.close()
-            server.close()
-            try await heir.becomesIdle()
+            try await Self.expectStanding(client, server, heir)
         }
 
         @Test(arguments: [[], ["another"]]) func connectionsOfNobodyAreReset(_ frontends: [String]) async throws {
             let backend = try Backend(id: 1)
-            let (relay, cover) = try Self.covered(backend)
-            let (client, server) = try await relay.pair(backend)
-            try await Self.awaitCover(of: 1, relay)
-            let kept = try Kept(cover)
-            try await Self.die(relay)
+            let (client, server, kept) = try await Self.orphan(backend)
             let remains = CoverRemains(taking: kept.parts, frontends: frontends, backends: [backend.id])
             #expect(remains.lost == 1 && remains.connections.isEmpty)
             #expect(try await client.endsInReset())
@@ -214,11 +225,7 @@ extension DataPlaneSuite {
 
         @Test func aTableOfAnotherVersionEndsItsConnections() async throws {
             let backend = try Backend(id: 1)
-            let (relay, cover) = try Self.covered(backend)
-            let (client, server) = try await relay.pair(backend)
-            try await Self.awaitCover(of: 1, relay)
-            let kept = try Kept(cover)
-            try await Self.die(relay)
+            let (client, server, kept) = try await Self.orphan(backend)
             let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
             memory.bytes.storeBytes(of: 99, toByteOffset: 8, as: UInt32.self)
             let remains = Self.remains(kept, backend)
@@ -304,20 +311,12 @@ extension DataPlaneSuite {
 
         @Test func timesThatNobodyCanHaveWrittenDoNoHarm() async throws {
             let backend = try Backend(id: 1)
-            let (relay, cover) = try Self.covered(backend)
-            let (client, server) = try await relay.pair(backend)
-            try await Self.awaitCover(of: 1, relay)
-            let kept = try Kept(cover)
-            try await Self.die(relay)
+            let (client, server, kept) = try await Self.orphan(backend)
             let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
             let table = try #require(CoverTable(reading: memory))
             table[0].pointee.acceptedAt = .max
             let heir = try Self.heir(Self.remains(kept, backend), backend)
-            try await client.send("still")
-            #expect(try await server.receiveText(5) == "still")
-            client.close()
-            server.close()
-            try await heir.becomesIdle()
+            try await Self.expectStanding(client, server, heir)
         }
 
         @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {
