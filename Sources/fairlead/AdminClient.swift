@@ -80,11 +80,10 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 
     /// Asks for the status.
     ///
-    /// - Parameter timeout: How long the answer may take.
     /// - Returns: The status, and its JSON as the daemon has written it.
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error: also when something else answers there.
-    func status(timeout: Duration = .seconds(5)) async throws(ExitCode) -> (status: Status, text: String) {
-        let response = try await send(HTTPRequest(target: "/v1/status"), timeout: timeout)
+    func status() async throws(ExitCode) -> (status: Status, text: String) {
+        let response = try await send(HTTPRequest(target: "/v1/status"))
         if response.status == 200, let status = try? Status(json: response.body) { return (status, response.text) }
         let answer = response.status == 200 ? "with something that is no status" : "with \(response.status)"
         let advice =
@@ -97,10 +96,10 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 
     /// Asks for a change.
     ///
-    /// - Parameter timeout: How long each of two answers may take.
+    /// - Parameter timeout: How long the answer may take.
     /// - Throws: As `status` does. What is not fairlead's is not asked: any web server may answer 200 to a POST.
     func change(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
-        _ = try await status(timeout: timeout)
+        _ = try await status()
         return try await send(request, timeout: timeout)
     }
 
