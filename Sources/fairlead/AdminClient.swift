@@ -68,14 +68,17 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
     func send(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
         var failures: [String] = []
+        var isAnswered = false
         for candidate in request.method == "GET" ? candidates : [address] {
             do throws(HTTPClientError) {
                 return try await AdminEndpoint(address: candidate, isDefault: false).attempt(request, timeout: timeout)
             } catch {
                 failures.append("\(Self.describe(candidate)): \(error)")
+                // Who has all connections that it takes says so without waiting for a question.
+                if case .malformed = error { isAnswered = true }
             }
         }
-        throw Self.unreachable(failures)
+        throw Self.unreachable(failures, isAnswered: isAnswered)
     }
 
     /// Asks for the status.
@@ -124,10 +127,14 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     }
 
     /// Says that the port cannot be reached, and where it was looked for.
-    fileprivate static func unreachable(_ failures: [String]) -> ExitCode {
+    ///
+    /// - Parameter isAnswered: Whether something is there.
+    fileprivate static func unreachable(_ failures: [String], isAnswered: Bool = false) -> ExitCode {
+        let doubt =
+            isAnswered ? "Is it fairlead's? All connections that it takes may be in use." : "Is fairlead running?"
         StandardStream.error.write(
             "cannot reach the admin port at \(failures.joined(separator: ", nor at "))\n"
-                + "Is fairlead running? Name another port with --admin, as the configuration's `admin` has it.\n")
+                + "\(doubt) Name another port with --admin, as the configuration's `admin` has it.\n")
         return .unreachable
     }
 }

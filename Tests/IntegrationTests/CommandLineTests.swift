@@ -87,6 +87,13 @@ import Testing
         #expect(result.errors.contains("with 503: all connections that it takes may be in use"), "\(result.errors)")
         server.stop()
         await server.stopped()
+        // It does not wait for the question.
+        let refusal = Array("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".utf8)
+        let early = try ScriptedServer { _ in [.send(refusal), .wait] }
+        let other = try await FairleadBinary.run("status", "--admin", "\(early.address)")
+        #expect(other.exitCode == 69)
+        #expect(other.errors.contains("ll connections that it takes may be in use"), "\(other.errors)")
+        early.stop()
     }
 
     @Test func `a watched status goes on while the daemon is away`() async throws {
