@@ -8,26 +8,29 @@ extension AdminServer {
     /// Listens, before there is anything to say: clients wait for the server that is made of the sockets.
     ///
     /// - Parameters:
-    ///   - tcpAddress: Where to listen for readers; nil for nowhere.
-    ///   - unixPath: Path of the socket; nil for none. A socket that a dead process has left is replaced.
+    ///   - addresses: Where; the socket of a path that a dead process has left is replaced.
     ///   - inherited: Sockets that listen already, by their configured addresses.
+    ///   - goesOn: Told why an address cannot be used; whether to go on without it.
     /// - Returns: Those and the others, the caller's to hand to `init` or to close.
-    /// - Throws: `AdminServerError` when an address or the path cannot be used; then nothing is left listening.
+    /// - Throws: `AdminServerError` when an address cannot be used; then nothing is left listening.
     package static func listen(
-        tcp tcpAddress: SocketAddress?, unixPath: String?, inherited: [SocketAddress: BorrowedDescriptor] = [:]
+        _ addresses: [SocketAddress], inherited: [SocketAddress: BorrowedDescriptor] = [:],
+        without goesOn: (AdminServerError) -> Bool = { _ in false }
     ) throws(AdminServerError) -> [SocketAddress: BorrowedDescriptor] {
         var sockets = inherited
-        do throws(AdminServerError) {
-            if let unixPath, sockets[.unix(unixPath)] == nil { sockets[.unix(unixPath)] = try listen(unixPath) }
-            if let tcpAddress, sockets[tcpAddress] == nil { sockets[tcpAddress] = try listen(tcpAddress) }
-            return sockets
-        } catch {
-            for (address, socket) in sockets {
-                if case .unix(let path) = address { try? File.remove(path) }
-                closeDescriptor(socket)
+        for address in addresses where sockets[address] == nil {
+            do throws(AdminServerError) {
+                sockets[address] = if case .unix(let path) = address { try listen(path) } else { try bind(address) }
+            } catch {
+                if goesOn(error) { continue }
+                for (address, socket) in sockets {
+                    if case .unix(let path) = address { try? File.remove(path) }
+                    closeDescriptor(socket)
+                }
+                throw error
             }
-            throw error
         }
+        return sockets
     }
 
     private static func listen(_ path: String) throws(AdminServerError) -> BorrowedDescriptor {
@@ -44,7 +47,7 @@ extension AdminServer {
         }
         if occupant == .liveSocket { throw .socketInUse(path) }
         if occupant == .otherFile { throw .notASocket(path) }
-        let socket = try listen(.unix(path))
+        let socket = try bind(.unix(path))
         do throws(Errno) {
             // Until here the umask decides. It never gives the group more than this does, unless it is 0.
             try UnixSocketFile.setPermissions(path, mode: socketMode)
@@ -56,7 +59,7 @@ extension AdminServer {
         }
     }
 
-    private static func listen(_ address: SocketAddress) throws(AdminServerError) -> BorrowedDescriptor {
+    private static func bind(_ address: SocketAddress) throws(AdminServerError) -> BorrowedDescriptor {
         do throws(Errno) {
             return try HTTPServer.bind(address).take()
         } catch {

@@ -68,7 +68,8 @@ package final class AdminServer: Sendable {
         tcp tcpAddress: SocketAddress?, unixPath: String?, source: any AdminSource, logger: Logger,
         inherited: [SocketAddress: BorrowedDescriptor] = [:]
     ) throws(AdminServerError) {
-        let sockets = try Self.listen(tcp: tcpAddress, unixPath: unixPath, inherited: inherited)
+        let addresses = [unixPath.map { .unix($0) }, tcpAddress].compactMap(\.self)
+        let sockets = try Self.listen(addresses, inherited: inherited)
         let router = AdminRouter(source: source, unixPath: unixPath)
         self.unixPath = unixPath
         configuredTCP = tcpAddress

@@ -67,7 +67,7 @@ extension AdminWriteError: CustomStringConvertible {
 
 /// Text for a terminal or a log: control characters, which could move a cursor or forge a line, become `?`.
 /// At most `limit` scalars are kept.
-func printable(_ text: String, limit: Int = 256) -> String {
+package func printable(_ text: String, limit: Int = 256) -> String {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars.prefix(limit) {
         switch scalar.properties.generalCategory {

@@ -68,14 +68,17 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
     func send(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
         var failures: [String] = []
+        var isAnswered = false
         for candidate in request.method == "GET" ? candidates : [address] {
             do throws(HTTPClientError) {
                 return try await AdminEndpoint(address: candidate, isDefault: false).attempt(request, timeout: timeout)
             } catch {
                 failures.append("\(Self.describe(candidate)): \(error)")
+                // Who has all connections that it takes says so without waiting for a question.
+                if case .malformed = error { isAnswered = true }
             }
         }
-        throw Self.unreachable(failures)
+        throw Self.unreachable(failures, isAnswered: isAnswered)
     }
 
     /// Asks for the status.
@@ -86,10 +89,21 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
         let response = try await send(HTTPRequest(target: "/v1/status"))
         if response.status == 200, let status = try? Status(json: response.body) { return (status, response.text) }
         let answer = response.status == 200 ? "with something that is no status" : "with \(response.status)"
-        StandardStream.error.write(
-            "what is asked at \(self) answers GET /v1/status \(answer): it is not fairlead's admin port\n"
-                + "Name that one with --admin, as the configuration's `admin` has it.\n")
+        let advice =
+            response.status == 503
+            ? "all connections that it takes may be in use; close some, and try again\n"
+            : "it is not fairlead's admin port\nName that one with --admin, as the configuration's `admin` has it.\n"
+        StandardStream.error.write("what is asked at \(self) answers GET /v1/status \(answer): \(advice)")
         throw .unreachable
+    }
+
+    /// Asks for a change.
+    ///
+    /// - Parameter timeout: How long the answer may take.
+    /// - Throws: As `status` does. What is not fairlead's is not asked: any web server may answer 200 to a POST.
+    func change(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
+        _ = try await status()
+        return try await send(request, timeout: timeout)
     }
 
     /// Opens a connection for reading, for a caller that must have its answers by a fixed moment.
@@ -113,10 +127,14 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     }
 
     /// Says that the port cannot be reached, and where it was looked for.
-    fileprivate static func unreachable(_ failures: [String]) -> ExitCode {
+    ///
+    /// - Parameter isAnswered: Whether something is there.
+    fileprivate static func unreachable(_ failures: [String], isAnswered: Bool = false) -> ExitCode {
+        let doubt =
+            isAnswered ? "Is it fairlead's? All connections that it takes may be in use." : "Is fairlead running?"
         StandardStream.error.write(
             "cannot reach the admin port at \(failures.joined(separator: ", nor at "))\n"
-                + "Is fairlead running? Name another port with --admin, as the configuration's `admin` has it.\n")
+                + "\(doubt) Name another port with --admin, as the configuration's `admin` has it.\n")
         return .unreachable
     }
 }

@@ -54,13 +54,6 @@ final class ConnectionLog: Sendable {
         }
     }
 
-    /// Returns when all lines are written.
-    func flush() async {
-        await withCheckedContinuation { continuation in
-            queue.async { continuation.resume() }
-        }
-    }
-
     private func write(_ connection: EndedConnection) {
         let name = connection.server.flatMap { server in names.withLock { $0[server.backend] } }
         var fields: Logger.Metadata = [

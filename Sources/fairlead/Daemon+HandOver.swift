@@ -39,9 +39,8 @@ extension Daemon {
 
     /// The admin port's sockets among what was inherited, by their configured addresses. Those of others are closed.
     func takeAdminSockets(_ inherited: inout Inheritance) -> [SocketAddress: BorrowedDescriptor] {
-        let options = loaded.configuration.admin
         var sockets: [SocketAddress: BorrowedDescriptor] = [:]
-        for address in [options.listen, options.socket.map { .unix($0) }].compactMap(\.self) {
+        for address in loaded.configuration.admin.addresses {
             sockets[address] = inherited.takeAdminListener(address)
         }
         inherited.closeAdminListeners()

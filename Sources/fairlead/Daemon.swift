@@ -179,18 +179,18 @@ actor Daemon {
     ///
     /// - Parameters:
     ///   - sockets: Those that were inherited, by their configured addresses.
-    ///   - isLenient: Whether the daemon goes on without it when that fails, because clients depend on this process.
-    /// - Returns: All of its sockets; empty when it goes on without.
+    ///   - isLenient: Whether the daemon goes on without an address that fails, because clients depend on this process.
+    /// - Returns: Its sockets, by their configured addresses.
     private func listenForAdmin(
         _ sockets: [SocketAddress: BorrowedDescriptor], isLenient: Bool
     ) throws(Failure) -> [SocketAddress: BorrowedDescriptor] {
-        let options = loaded.configuration.admin
         do throws(AdminServerError) {
-            return try AdminServer.listen(tcp: options.listen, unixPath: options.socket, inherited: sockets)
+            return try AdminServer.listen(loaded.configuration.admin.addresses, inherited: sockets) { error in
+                if isLenient { logger.error("the admin port goes on without an address: \(error)") }
+                return isLenient
+            }
         } catch {
-            guard isLenient else { throw Failure(reasons: ["\(error)"]) }
-            logger.error("the service goes on without an admin port: \(error)")
-            return [:]
+            throw Failure(reasons: ["\(error)"])
         }
     }
 
@@ -198,9 +198,10 @@ actor Daemon {
     private func startAdmin(_ listeners: [SocketAddress: BorrowedDescriptor]) throws(Failure) {
         guard !listeners.isEmpty else { return }
         let options = loaded.configuration.admin
+        let tcp = options.listen.flatMap { listeners[$0] == nil ? nil : $0 }
+        let path = options.socket.flatMap { listeners[.unix($0)] == nil ? nil : $0 }
         do throws(AdminServerError) {
-            admin = try AdminServer(
-                tcp: options.listen, unixPath: options.socket, source: self, logger: logger, inherited: listeners)
+            admin = try AdminServer(tcp: tcp, unixPath: path, source: self, logger: logger, inherited: listeners)
         } catch {
             throw Failure(reasons: ["\(error)"])
         }
@@ -363,7 +364,6 @@ actor Daemon {
             return
         }
         dataPlane.stop()
-        await observer.connectionLog?.flush()
     }
 
     /// How often the service manager is told that the stop still goes on, and how long it is to wait for the next time.

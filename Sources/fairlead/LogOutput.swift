@@ -14,7 +14,7 @@ enum LogFormat: String, CaseIterable {
     case journal
 }
 
-/// Writes log lines to standard error, or to the journal that it goes to.
+/// Writes log lines to standard error, or to the journal that it goes to (`LogQueue`).
 struct LogOutput: LogHandler {
     let label: String
     let format: LogFormat
@@ -29,23 +29,36 @@ struct LogOutput: LogHandler {
     func log(event: LogEvent) {
         let pairs = (event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata)
             .map { (key: $0.key, value: "\($0.value)") }.sorted { $0.key < $1.key }
+        let (level, message, time) = (event.level, "\(event.message)", Self.time())
+        LogQueue.shared.add { omitted in
+            if omitted > 0 {
+                write(.warning, "\(omitted) lines were not logged: the log is not read fast enough", [], time)
+            }
+            write(level, message, pairs, time)
+        }
+    }
+
+    private func write(
+        _ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)], _ time: String
+    ) {
         if format == .journal, Self.hasJournal {
             let fields = Journal.fields(
-                message: Self.oneLine("\(event.message)"), priority: event.level.priority, identifier: label,
-                pairs: pairs)
+                message: Self.oneLine(message), priority: level.priority, identifier: label, pairs: pairs)
             if Journal.send(fields) { return }
         }
-        StandardStream.error.write(line(event.level, "\(event.message)", pairs) + "\n")
+        StandardStream.error.write(line(level, message, pairs, time) + "\n")
     }
 
     /// Once: standard error does not move.
     private static let hasJournal = Journal.isStandardError
 
-    private func line(_ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)]) -> String {
+    private func line(
+        _ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)], _ time: String
+    ) -> String {
         switch format {
-        case .text: "\(Self.time()) \(level.rawValue.uppercased()) \(Self.oneLine(message))\(Self.text(pairs))"
+        case .text: "\(time) \(level.rawValue.uppercased()) \(Self.oneLine(message))\(Self.text(pairs))"
         case .journal: "<\(level.priority)>\(Self.oneLine(message))\(Self.text(pairs))"
-        case .json: Self.json(level, message, pairs)
+        case .json: Self.json(level, message, pairs, time)
         }
     }
 
@@ -53,23 +66,27 @@ struct LogOutput: LogHandler {
         Timestamp(secondsSince1970: WallClock.seconds()).description
     }
 
-    /// Text that cannot be taken for a second line.
-    private static func oneLine(_ text: String) -> String {
-        text.contains(where: \.isNewline) ? text.split(whereSeparator: \.isNewline).joined(separator: "; ") : text
+    /// Text that cannot be taken for a second line, and steers no terminal.
+    static func oneLine(_ text: String) -> String {
+        if text.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) { return text }
+        return printable(text.split(whereSeparator: \.isNewline).joined(separator: "; "), limit: .max)
     }
 
-    private static func text(_ pairs: [(key: String, value: String)]) -> String {
+    /// Pairs as they stand behind the words, each with a space before it.
+    static func text(_ pairs: [(key: String, value: String)]) -> String {
         pairs.map { key, value in
             let bare = !value.isEmpty && !value.contains { $0.isWhitespace || $0 == "\"" || $0 == "=" }
-            return " \(key)=\(bare ? value : "\"\(oneLine(value).replacing("\"", with: "\\\""))\"")"
+            let line = oneLine(value)
+            if bare { return " \(key)=\(line)" }
+            return " \(key)=\"\(line.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
         }.joined()
     }
 
     private static func json(
-        _ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)]
+        _ level: Logger.Level, _ message: String, _ pairs: [(key: String, value: String)], _ time: String
     ) -> String {
         var object = Dictionary(pairs.map { ($0.key, $0.value) }) { first, _ in first }
-        object["time"] = time()
+        object["time"] = time
         object["level"] = level.rawValue
         object["message"] = message
         let encoder = JSONEncoder()

@@ -7,6 +7,11 @@ import SystemIO
 
 // The one place that knows both the configuration and what each module wants of it.
 
+extension Configuration.Admin {
+    /// Where the admin port listens; the socket, by which it can be asked for changes, first.
+    var addresses: [SocketAddress] { [socket.map { .unix($0) }, listen].compactMap(\.self) }
+}
+
 extension Configuration.Frontend {
     /// What the relay needs.
     var dataPlaneOptions: FrontendOptions {

@@ -29,8 +29,8 @@ struct RelayPublisher: PoolPublisher {
 final class RelayObserver: DataPlaneEvents {
     private let controllers = Locked<[FrontendController]>([])
     private let logger: Logger
-    /// Where lines are written: a standard error that nobody reads must not stop a worker.
-    private let logQueue = DispatchQueue(label: "fairlead.relay-log")
+    /// Where lines are made and written: a worker has no time for that.
+    private let logQueue = LogQueue.shared.queue
     /// When a pause was logged last, in monotonic nanoseconds.
     private let pauseLoggedAt = Locked<UInt64?>(nil)
     /// Takes the ends of connections; nil: they are not logged.

@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import SecureHTTP
 import SystemIO
+import TestSupport
 import Testing
 
 @Suite("The admin port over real sockets", .timeLimit(.minutes(1)))
@@ -32,14 +33,9 @@ final class AdminServerTests {
         return try await connection.send(HTTPRequest(method: method, target: target), timeout: .seconds(5))
     }
 
-    /// Waits until nothing is at the path, at most five seconds.
+    /// Waits until nothing is at the path.
     private func disappears(_ path: String) async throws -> Bool {
-        let deadline = ContinuousClock.now + .seconds(5)
-        while try UnixSocketFile.occupant(of: path) != .none {
-            guard ContinuousClock.now < deadline else { return false }
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        return true
+        try await eventually { try UnixSocketFile.occupant(of: path) == .none }
     }
 
     @Test func bothTransportsAnswerTheSame() async throws {

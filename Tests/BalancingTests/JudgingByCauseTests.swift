@@ -18,6 +18,12 @@ private struct Bench {
         for index in backends.indices { see(.well, index) }
     }
 
+    /// Backends that are all up, and an etcd that has no leader from now on.
+    init(leaderless count: Int) {
+        self.init(count)
+        etcd(.leaderless(since: now))
+    }
+
     var states: [BackendState] { backends.map(\.state) }
     var isUnrest: Bool { EtcdUnrest(outlook, at: now) != nil }
 
@@ -98,14 +104,11 @@ struct EtcdUnrestTests {
 
 @Suite("Judging by cause")
 struct JudgingByCauseTests {
-    private static func leaderless(_ bench: Bench) -> EtcdOutlook.Leadership { .leaderless(since: bench.now) }
-
     @Test(
         "All that fail while etcd has no leader are held, whatever they show of it, and those lost before are back",
         arguments: [ProbeOutcome.red, .redDead, .silentAlive, .silent])
     private func held(outcome: ProbeOutcome) {
-        var bench = Bench(3)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 3)
         for _ in 0..<4 { bench.round(outcome) }
         #expect(bench.states == [.degraded, .degraded, .degraded])
         #expect(bench.backends.allSatisfy { $0.isHeldForEtcd && $0.isSuspect })
@@ -131,8 +134,7 @@ struct JudgingByCauseTests {
 
     @Test("The first half of an answer is held too, so that no pick meets an empty pool meanwhile")
     func firstHalf() {
-        var bench = Bench(3)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 3)
         bench.see(.redSoFar, 0)
         #expect(bench.states == [.draining, .up, .up])
         bench.see(.redSoFar, 1)
@@ -145,8 +147,7 @@ struct JudgingByCauseTests {
     @Test("One red among greens is acted on at once, whatever etcd says")
     func minority() {
         for count in 2...5 {
-            var bench = Bench(count)
-            bench.etcd(Self.leaderless(bench))
+            var bench = Bench(leaderless: count)
             #expect(bench.see(.redDead, 0)?.to == .draining)
             bench.now = bench.now + .milliseconds(200)
             bench.round(.well, 1..<count, then: .zero)
@@ -157,16 +158,14 @@ struct JudgingByCauseTests {
 
     @Test("The only backend is held as well")
     func alone() {
-        var bench = Bench(1)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 1)
         bench.round(.redDead)
         #expect(bench.states == [.degraded] && bench.backends[0].isHeldForEtcd)
     }
 
     @Test("What refuses, resets or shows a wrong certificate is not held, and not brought back")
     func otherFailures() {
-        var bench = Bench(3)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 3)
         for _ in 0..<3 {
             bench.round(.red, 0..<2, then: .zero)
             bench.round(.refused, 2..<3)
@@ -181,8 +180,7 @@ struct JudgingByCauseTests {
 
     @Test("A host that is gone is no witness for etcd's being well: the others are held as long as nobody leads")
     func goneHost() {
-        var bench = Bench(3)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 3)
         for _ in 0..<100 {
             bench.round(.redDead, 0..<2, then: .zero)
             bench.round(.refused, 2..<3)
@@ -203,7 +201,7 @@ struct JudgingByCauseTests {
             bench.round(.red, 0..<1, then: .zero)
             bench.round(.well, 1..<3)
         }
-        bench.etcd(Self.leaderless(bench))
+        bench.etcd(.leaderless(since: bench.now))
         for _ in 0..<3 { bench.round(.red) }
         #expect(bench.states == [.draining, .degraded, .degraded])
     }
@@ -212,8 +210,7 @@ struct JudgingByCauseTests {
         "A hold ends when etcd has had its leader for the settle time; what is red by then is taken away, nothing is reset"
     )
     func settled() {
-        var bench = Bench(3)
-        bench.etcd(Self.leaderless(bench))
+        var bench = Bench(leaderless: 3)
         for _ in 0..<5 { bench.round(.redDead) }
         bench.etcd(.led(changedAt: bench.now))
         bench.round(.redDead, then: EtcdUnrest.settleTime - .nanoseconds(1))
@@ -227,8 +224,7 @@ struct JudgingByCauseTests {
     @Test("A hold ends with the answers of the others: one that stays dead is down after a run of its own")
     func othersReturn() {
         for outcome in [ProbeOutcome.redDead, .silent] {
-            var bench = Bench(3)
-            bench.etcd(Self.leaderless(bench))
+            var bench = Bench(leaderless: 3)
             for _ in 0..<5 { bench.round(outcome) }
             bench.etcd(.led(changedAt: bench.now))
             bench.round(.well, 1..<3, then: .zero)
@@ -242,8 +238,7 @@ struct JudgingByCauseTests {
     @Test("Beside one that is well a hold ends after a while, and does not begin anew")
     func limit() {
         for outcome in [ProbeOutcome.redDead, .silent, .silentAlive] {
-            var bench = Bench(3)
-            bench.etcd(Self.leaderless(bench))
+            var bench = Bench(leaderless: 3)
             for step in 0..<200 {
                 bench.round(outcome, 0..<2, then: .zero)
                 bench.round(.well, 2..<3)
@@ -257,8 +252,7 @@ struct JudgingByCauseTests {
     @Test("Others that answer while nobody leads do not end a hold before its limit: they may for a moment only")
     func answersWithoutALeader() {
         for outcome in [ProbeOutcome.redDead, .silent] {
-            var bench = Bench(3)
-            bench.etcd(Self.leaderless(bench))
+            var bench = Bench(leaderless: 3)
             for _ in 0..<5 { bench.round(outcome) }
             for step in 0..<60 {
                 bench.round(.well, 0..<2, then: .zero)

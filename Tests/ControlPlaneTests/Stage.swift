@@ -6,7 +6,7 @@ import Testing
 @testable import ControlPlane
 
 /// A controller with fake backends, a clock that stands still, and everything recorded.
-final class Stage: Sendable {
+final class Stage: TimedStage {
     let clock = ManualClock()
     let publisher: RecordingPublisher
     let log = LogRecorder()
@@ -39,25 +39,7 @@ final class Stage: Sendable {
     /// The fake behind a backend's newest prober.
     func backend(_ name: String) throws -> FakeBackend { try #require(made.newest(name)) }
 
-    /// Waits until every task of the controller waits for the clock: until then its time must not move.
-    func settle() async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while await controller.taskCount != clock.sleeperCount {
-            try #require(ContinuousClock.now < deadline, "the controller does not come to rest")
-            await Task.yield()
-        }
-    }
-
-    /// Lets time pass, from event to event.
-    func advance(_ duration: Duration) async throws {
-        let end = clock.now() + duration
-        while let next = clock.nextDue, next <= end {
-            clock.set(next)
-            try await settle()
-        }
-        clock.set(end)
-        try await settle()
-    }
+    var taskCount: Int { get async { await controller.taskCount } }
 
     /// Waits for what happens without the clock, such as news.
     func waitFor(_ what: String, _ condition: () async throws -> Bool) async throws {

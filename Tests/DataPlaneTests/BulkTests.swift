@@ -65,14 +65,7 @@ extension DataPlaneSuite {
             let gate = Gate()
             relay.plane.onEveryWorker { gate.pass() }
             try await until("the worker waits") { gate.isReached }
-            let block = [UInt8](repeating: 7, count: 100_000)
-            var (sent, refusals) = (0, 0)
-            while refusals < 20 {
-                let count = try client.sendWithoutWaiting(block)
-                sent += count
-                refusals = count == 0 ? refusals + 1 : 0
-                if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
-            }
+            let sent = try await client.sendUntilFull([UInt8](repeating: 7, count: 100_000))
             gate.open()
             #expect(try await server.receive(sent).allSatisfy { $0 == 7 })
             let spliced = try relay.counters(backend).bytesSpliced

@@ -49,6 +49,29 @@ extension DataPlaneSuite {
             }
         }
 
+        /// A connection whose process has died while it was covered, and what is kept of it.
+        ///
+        /// - Parameter process: Its relay and cover; nil for new ones.
+        private static func orphan(
+            _ backend: Backend, of process: (Relay, ConnectionCover)? = nil
+        ) async throws -> (client: Peer, server: Peer, kept: Kept) {
+            let (relay, cover) = try process ?? covered(backend)
+            let (client, server) = try await relay.pair(backend)
+            try await awaitCover(of: 1, relay)
+            let kept = try Kept(cover)
+            try await die(relay)
+            return (client, server, kept)
+        }
+
+        /// Expects that the two ends still hear each other, and ends both.
+        private static func expectStanding(_ client: Peer, _ server: Peer, _ heir: Relay) async throws {
+            try await client.send("still")
+            #expect(try await server.receiveText(5) == "still")
+            client.close()
+            server.close()
+            try await heir.becomesIdle()
+        }
+
         private static func remains(_ kept: Kept, _ backend: Backend) -> CoverRemains {
             CoverRemains(taking: kept.parts, frontends: ["other", Relay.frontend], backends: [backend.id])
         }
@@ -60,17 +83,6 @@ extension DataPlaneSuite {
             record.backends = [BackendRecord(id: backend.id, address: backend.address, counters: [:], gate: 0)]
             record.connections = remains.connections
             return try Relay(workers: 2, backends: [backend], inheriting: record)
-        }
-
-        /// A connection whose relay has died, what is kept of it, and the memory of its table.
-        private static func orphan(
-            _ relay: Relay, _ cover: ConnectionCover, _ backend: Backend
-        ) async throws -> (client: Peer, server: Peer, kept: Kept, memory: SharedMemory) {
-            let (client, server) = try await relay.pair(backend)
-            try await awaitCover(of: 1, relay)
-            let kept = try Kept(cover)
-            try await die(relay)
-            return (client, server, kept, try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory)))
         }
 
         @Test func cleanConnectionsGoOn() async throws {
@@ -250,20 +262,12 @@ extension DataPlaneSuite {
             let remains = Self.remains(kept, backend)
             #expect(remains.connections.count == 1)
             let heir = try Self.heir(remains, backend)
-            try await client.send("still")
-            #expect(try await server.receiveText(5) == "still")
-            client.close()
-            server.close()
-            try await heir.becomesIdle()
+            try await Self.expectStanding(client, server, heir)
         }
 
         @Test(arguments: [[], ["another"]]) func connectionsOfNobodyAreReset(_ frontends: [String]) async throws {
             let backend = try Backend(id: 1)
-            let (relay, cover) = try Self.covered(backend)
-            let (client, server) = try await relay.pair(backend)
-            try await Self.awaitCover(of: 1, relay)
-            let kept = try Kept(cover)
-            try await Self.die(relay)
+            let (client, server, kept) = try await Self.orphan(backend)
             let remains = CoverRemains(taking: kept.parts, frontends: frontends, backends: [backend.id])
             #expect(remains.lost == 1 && remains.connections.isEmpty)
             #expect(try await client.endsInReset())
@@ -279,7 +283,8 @@ extension DataPlaneSuite {
             former.close()
             formerServer.close()
             try await relay.becomesIdle()
-            let (client, server, kept, memory) = try await Self.orphan(relay, cover, backend)
+            let (client, server, kept) = try await Self.orphan(backend, of: (relay, cover))
+            let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
             memory.bytes.storeBytes(of: 99, toByteOffset: 8, as: UInt32.self)
             let remains = Self.remains(kept, backend)
             #expect(remains.faults == ["cover 0 is not one, or of another version"])
@@ -364,16 +369,12 @@ extension DataPlaneSuite {
 
         @Test func timesThatNobodyCanHaveWrittenDoNoHarm() async throws {
             let backend = try Backend(id: 1)
-            let (relay, cover) = try Self.covered(backend)
-            let (client, server, kept, memory) = try await Self.orphan(relay, cover, backend)
+            let (client, server, kept) = try await Self.orphan(backend)
+            let memory = try SharedMemory(mapping: try duplicateDescriptor(kept.parts[0].memory))
             let table = try #require(CoverTable(reading: memory))
             table[0].pointee.acceptedAt = .max
             let heir = try Self.heir(Self.remains(kept, backend), backend)
-            try await client.send("still")
-            #expect(try await server.receiveText(5) == "still")
-            client.close()
-            server.close()
-            try await heir.becomesIdle()
+            try await Self.expectStanding(client, server, heir)
         }
 
         @Test func theQueueIsTidiedWhenMostOfItIsDead() throws {

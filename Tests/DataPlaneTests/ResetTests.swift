@@ -74,13 +74,7 @@ extension DataPlaneSuite {
             let (client, server) = try await relay.pair(backend)
             let block = [UInt8](repeating: 7, count: 100_000)
             // Both directions are full: neither end reads.
-            for peer in [client, server] {
-                var refusals = 0
-                while refusals < 20 {
-                    refusals = try peer.sendWithoutWaiting(block) == 0 ? refusals + 1 : 0
-                    if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
-                }
-            }
+            for peer in [client, server] { _ = try await peer.sendUntilFull(block) }
             if byClient {
                 client.reset()
                 #expect(try await server.endsInReset())
@@ -95,12 +89,7 @@ extension DataPlaneSuite {
             let backend = try Backend(id: 1)
             let relay = try Relay(backends: [backend])
             let (client, server) = try await relay.pair(backend)
-            let block = [UInt8](repeating: 7, count: 100_000)
-            var refusals = 0
-            while refusals < 20 {
-                refusals = try client.sendWithoutWaiting(block) == 0 ? refusals + 1 : 0
-                if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
-            }
+            _ = try await client.sendUntilFull([UInt8](repeating: 7, count: 100_000))
             client.reset()
             try await relay.becomesIdle()
             #expect(try await server.endsInReset())

@@ -62,14 +62,8 @@ import Testing
     }
 
     @Test func `a daemon that stops, or whose worker hangs, is not alive`() async throws {
-        let server = try ScriptedServer { _ in [.wait] }
-        let fairlead = try await RunningFairlead.serving(
-            ConfigurationText(
-                .init(tcp: [], [.init(name: "a", address: server.address)]),
-                settings: ["shutdownGracePeriod: 10m", "workers: 1"]))
-        let connection = try await RawConnection(to: try await fairlead.address())
-        try await connection.send([0x61])
-        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
+        let (server, fairlead, connection) = try await RunningFairlead.withOneConnection()
+        defer { server.stop() }
         let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
         let frozen = try await alive(fairlead)
         #expect(frozen.exitCode == 1 && frozen.errors.contains("not alive: a worker"), "\(frozen)")

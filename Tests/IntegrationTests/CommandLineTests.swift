@@ -68,9 +68,9 @@ import Testing
     @Test(arguments: [200, 404])
     func `something else at the admin port ends with 69`(status: Int) async throws {
         let server = try HTTPServer(listen: .v4(0x7f00_0001, port: 0)) { _ in .text(status, "welcome\n") }
-        for command in ["status", "upgrade"] {
+        for command in [["status"], ["upgrade"], ["reload"], ["drain", "api", "a"], ["weight", "api", "a", "5"]] {
             let result = try await FairleadBinary.run(
-                command, "--admin", "http://localhost:\(server.address.port)/")
+                [FairleadBinary.path] + command + ["--admin", "http://localhost:\(server.address.port)/"])
             #expect(result.exitCode == 69)
             #expect(result.output.isEmpty)
             #expect(result.errors.contains("127.0.0.1:\(server.address.port)"), "\(result.errors)")
@@ -78,6 +78,22 @@ import Testing
         }
         server.stop()
         await server.stopped()
+    }
+
+    @Test func `an admin port that is taken up is not taken for another server`() async throws {
+        let server = try HTTPServer(listen: .v4(0x7f00_0001, port: 0)) { _ in .text(503, "") }
+        let result = try await FairleadBinary.run("status", "--admin", "\(server.address)")
+        #expect(result.exitCode == 69)
+        #expect(result.errors.contains("with 503: all connections that it takes may be in use"), "\(result.errors)")
+        server.stop()
+        await server.stopped()
+        // It does not wait for the question.
+        let refusal = Array("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".utf8)
+        let early = try ScriptedServer { _ in [.send(refusal), .wait] }
+        let other = try await FairleadBinary.run("status", "--admin", "\(early.address)")
+        #expect(other.exitCode == 69)
+        #expect(other.errors.contains("ll connections that it takes may be in use"), "\(other.errors)")
+        early.stop()
     }
 
     @Test func `a watched status goes on while the daemon is away`() async throws {

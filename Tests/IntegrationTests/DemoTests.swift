@@ -3,6 +3,8 @@ import SystemIO
 import TestSupport
 import Testing
 
+@testable import fairlead
+
 /// `fairlead demo`: the whole thing without anything to set up.
 @Suite(.fewAtATime) struct DemoTests {
     @Test func `it narrates and ends by itself`() async throws {
@@ -19,6 +21,26 @@ import Testing
         #expect(result.errors.isEmpty, "\(result.errors)")
         let file = try Self.kubeconfig(result.output)
         #expect(throws: Errno.noSuchFile) { try FileIdentity(path: file) }
+    }
+
+    @Test func `a server comes back once nobody else has its port`() async throws {
+        let server = try DemoAPIServer(name: "a", tls: ThrowAwayPKI().server())
+        await server.stop()
+        let other = try Socket.stream(for: server.address)
+        try Socket.bind(other.rawValue, to: server.address)
+        let port = other.take()
+        let isTaken = Locked(true)
+        async let back: Void = server.start()
+        async let release: Void = {
+            // The other has it for a while.
+            try await Task.sleep(for: .milliseconds(100))
+            isTaken.withLock { $0 = false }
+            closeDescriptor(port)
+        }()
+        try await back
+        #expect(!isTaken.withLock { $0 })
+        try await release
+        await server.stop()
     }
 
     @Test func `kubectl works with its kubeconfig, and Ctrl-C ends it`() async throws {

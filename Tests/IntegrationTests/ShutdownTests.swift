@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func `a worker that hangs is not waited for`() async throws {
-        let (server, fairlead, connection) = try await oneWorkerWithAConnection()
+        let (server, fairlead, connection) = try await RunningFairlead.withOneConnection()
         defer { server.stop() }
         let worker = try await FrozenThread("relay-0", of: fairlead.process.identifier)
         let live = try await fairlead.admin("GET", "/livez")
@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func `a second signal ends it even when a worker has hung since the first`() async throws {
-        let (server, fairlead, connection) = try await oneWorkerWithAConnection()
+        let (server, fairlead, connection) = try await RunningFairlead.withOneConnection()
         defer { server.stop() }
         fairlead.process.signal(SIGTERM)
         try await fairlead.wait(forLog: "stopping: 1 connections are open")
@@ -98,18 +98,6 @@ import Testing
         worker.letGo()
         #expect(fairlead.process.errors.contains("a relay worker does not turn"), "\(fairlead.process.errors)")
         _ = try await connection.end()
-    }
-
-    private func oneWorkerWithAConnection() async throws -> (ScriptedServer, RunningFairlead, RawConnection) {
-        let server = try ScriptedServer { _ in [.wait] }
-        let fairlead = try await RunningFairlead.serving(
-            ConfigurationText(
-                .init(tcp: [], [.init(name: "a", address: server.address)]),
-                settings: ["shutdownGracePeriod: 10m", "workers: 1"]))
-        let connection = try await RawConnection(to: try await fairlead.address())
-        try await connection.send([0x61])
-        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
-        return (server, fairlead, connection)
     }
 
     @Test func `connections of a frontend that a reload has removed are waited for too`() async throws {

@@ -261,6 +261,32 @@ import Testing
         #expect(try await kept.whoami() == "a")
     }
 
+    @Test func `an address that the new program cannot have costs it no other of the admin port`() async throws {
+        let server = try EchoServer()
+        let configuration = ConfigurationText(.init(tcp: [], [.init(name: "echo", address: server.address)]))
+        let fairlead = try await RunningFairlead.serving(configuration)
+        let text = configuration.yaml(adminSocket: fairlead.adminSocket)
+        try fairlead.write(
+            text: text.replacing("{listen: \"127.0.0.1:0\", socket", with: "{listen: \"\(server.address)\", socket"))
+        let result = try await fairlead.upgrade()
+        #expect(result.exitCode == 0, "\(result.errors)")
+        let line = "the admin port goes on without an address: cannot listen on admin.listen \(server.address)"
+        #expect(fairlead.process.errors.contains(line), "\(fairlead.process.errors)")
+        #expect(try await fairlead.stop() == 0)
+    }
+
+    @Test func `a socket of the admin port that has moved leaves no file behind`() async throws {
+        let server = try EchoServer()
+        let configuration = ConfigurationText(.init(tcp: [], [.init(name: "echo", address: server.address)]))
+        let fairlead = try await RunningFairlead.serving(configuration)
+        let other = fairlead.adminSocket + ".other"
+        try fairlead.write(text: configuration.yaml(adminSocket: other))
+        fairlead.process.signal(SIGUSR2)
+        try await until("the other socket to be there") { try UnixSocketFile.occupant(of: other) == .liveSocket }
+        #expect(try UnixSocketFile.occupant(of: fairlead.adminSocket) == .none)
+        #expect(try await fairlead.stop() == 0)
+    }
+
     @Test(arguments: ["FAIRLEAD_STATE=99", "FAIRLEAD_STATE=0", "FAIRLEAD_STATE=x"])
     func `a program that loses the state begins anew with the listeners`(_ variable: String) async throws {
         let pki = try ThrowAwayPKI()

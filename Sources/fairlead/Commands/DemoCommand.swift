@@ -25,6 +25,7 @@ struct DemoCommand: AsyncParsableCommand {
     var outage = DurationArgument(value: .seconds(3))
 
     func run() async throws {
+        defer { LogQueue.shared.flush() }
         ProcessLimits.ignoreBrokenPipes()
         // First of all: the demo writes keys, which a signal must not leave behind. One that comes while it starts waits.
         let (signals, arrived) = AsyncStream<Void>.makeStream()

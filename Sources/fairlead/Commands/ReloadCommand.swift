@@ -21,7 +21,7 @@ struct ReloadCommand: AsyncParsableCommand {
     private static let patience = Duration.seconds(60)
 
     func run() async throws {
-        let response = try await admin.endpoint.send(
+        let response = try await admin.endpoint.change(
             HTTPRequest(method: "POST", target: "/v1/reload"), timeout: Self.patience)
         let text = response.text.hasSuffix("\n") ? response.text : response.text + "\n"
         switch response.status {

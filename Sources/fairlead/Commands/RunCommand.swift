@@ -19,6 +19,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
+        defer { LogQueue.shared.flush() }
         let replaced = Inheritance.ofFormerProgram()
         let passed = ServiceManager.takeDescriptors()
         let configuration = try file.load()

@@ -15,7 +15,7 @@ struct BackendArguments: ParsableArguments {
     /// Asks the daemon for a change and prints what it says.
     func post(_ action: String, body: String = "") async throws {
         let target = "/v1/frontends/\(Self.encoded(frontend))/backends/\(Self.encoded(backend)):\(action)"
-        let response = try await admin.endpoint.send(
+        let response = try await admin.endpoint.change(
             HTTPRequest(method: "POST", target: target, body: Array(body.utf8)))
         guard (200..<300).contains(response.status) else {
             StandardStream.error.write(response.text.hasSuffix("\n") ? response.text : response.text + "\n")

@@ -26,12 +26,20 @@ actor DemoAPIServer {
         self.server = server
     }
 
-    /// Comes back on its port. Does nothing while it is up.
+    /// Comes back on its port, when nobody has that any more: the kernel may have given it to another's connection meanwhile.
+    /// Does nothing while it is up.
     ///
-    /// - Throws: What listening failed with; EADDRINUSE when another process took the port meanwhile.
-    func start() throws(Errno) {
-        guard server == nil else { return }
-        server = try Self.listen(on: address, name: name, tls: tls)
+    /// - Throws: What listening failed with, or that the task is cancelled.
+    func start() async throws {
+        while server == nil {
+            do throws(Errno) {
+                server = try Self.listen(on: address, name: name, tls: tls)
+            } catch .addressInUse {
+                try await Task.sleep(for: .milliseconds(50))
+            } catch {
+                throw error
+            }
+        }
     }
 
     /// Goes down and returns when the port is closed.

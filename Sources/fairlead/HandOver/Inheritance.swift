@@ -174,7 +174,10 @@ extension Inheritance {
 
     /// Closes what of the admin port nobody has taken.
     mutating func closeAdminListeners() {
-        for listener in admin { closeDescriptor(listener.descriptor) }
+        for listener in admin {
+            if case .unix(let path) = listener.configured { try? File.remove(path) }
+            closeDescriptor(listener.descriptor)
+        }
         admin = []
     }
 }

@@ -73,7 +73,7 @@ final class FakeEtcdMember: EtcdProber {
 }
 
 /// A monitor with fake members, a clock that stands still, and everything recorded.
-final class EtcdStage: Sendable {
+final class EtcdStage: TimedStage {
     let clock: ManualClock
     let log = LogRecorder()
     let events = EventLog()
@@ -140,25 +140,7 @@ final class EtcdStage: Sendable {
         for number in UInt64(1)...3 { try member("m\(number)").behave(behaviour(number)) }
     }
 
-    /// Waits until every task of the monitor waits for the clock: until then its time must not move.
-    func settle() async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while await monitor.taskCount != clock.sleeperCount {
-            try #require(ContinuousClock.now < deadline, "the monitor does not come to rest")
-            await Task.yield()
-        }
-    }
-
-    /// Lets time pass, from event to event.
-    func advance(_ duration: Duration) async throws {
-        let end = clock.now() + duration
-        while let next = clock.nextDue, next <= end {
-            clock.set(next)
-            try await settle()
-        }
-        clock.set(end)
-        try await settle()
-    }
+    var taskCount: Int { get async { await monitor.taskCount } }
 
     /// Lets time pass until something holds.
     ///

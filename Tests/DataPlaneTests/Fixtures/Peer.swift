@@ -94,6 +94,20 @@ final class Peer: Sendable {
         }
     }
 
+    /// Sends the same bytes until nothing more is taken, for long enough that what reads has had its chance.
+    ///
+    /// - Returns: How many bytes were taken.
+    func sendUntilFull(_ bytes: [UInt8]) async throws -> Int {
+        var (sent, refusals) = (0, 0)
+        while refusals < 20 {
+            let count = try sendWithoutWaiting(bytes)
+            sent += count
+            refusals = count == 0 ? refusals + 1 : 0
+            if refusals > 0 { try await Task.sleep(for: .milliseconds(1)) }
+        }
+        return sent
+    }
+
     /// Waits for exactly this many bytes.
     func receive(_ count: Int) async throws -> [UInt8] {
         var bytes: [UInt8] = []

@@ -17,9 +17,10 @@ POLL_SECONDS = 0.05
 class Poller(Generic[Answer]):
     """Asks while its `with` block runs. A question that fails with OSError has no answer: a gap between samples."""
 
-    def __init__(self, host: Host, question: Callable[[], Answer]) -> None:
+    def __init__(self, host: Host, question: Callable[[], Answer], every: float = POLL_SECONDS) -> None:
         self._host = host
         self._question = question
+        self._every = every
         self._samples: list[tuple[float, Answer]] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._poll, name=f"poller-on-{host.name}", daemon=True)
@@ -42,7 +43,7 @@ class Poller(Generic[Answer]):
 
     def _poll(self) -> None:
         self._host.enter()
-        while not self._end.wait(POLL_SECONDS):
+        while not self._end.wait(self._every):
             try:
                 answer = self._question()
             except OSError:

@@ -117,16 +117,17 @@ build() {
 set -m
 (build) </dev/null >>"$folder/build.log" 2>&1 &
 build_pid=$!
-set +m
-trap 'kill -- "-$build_pid" 2>/dev/null || true' EXIT
-while kill -0 "$build_pid" 2>/dev/null; do
-  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-    kill -0 "$build_pid" 2>/dev/null && sleep 1
-  done
+while sleep 15; do
   say "$(tail -n 1 "$folder/build.log" | cut -c 1-110)"
-done
+done &
+ticker_pid=$!
+set +m
+trap 'kill -- "-$build_pid" "-$ticker_pid" 2>/dev/null || true' EXIT
+built=0
+wait "$build_pid" || built=$?
+kill -- "-$ticker_pid" 2>/dev/null || true
 trap - EXIT
-if ! wait "$build_pid"; then
+if [ "$built" != 0 ]; then
   say "the build failed; the end of $folder/build.log:" >&2
   tail -n 40 "$folder/build.log" >&2
   exit 1

@@ -22,13 +22,15 @@ final class RunningFairlead: Sendable {
     ///   - arguments: Further ones for `fairlead run`.
     ///   - environment: Further variables, each as `NAME=value`.
     ///   - descriptorLimit: RLIMIT_NOFILE, hard and soft.
+    ///   - log: A FIFO for its standard error; nil: a file.
     ///   - isInstalled: Whether it is started from a place of its own, where `install` can put something else.
     static func start(
         _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
-        descriptorLimit: Int? = nil, isInstalled: Bool = false
+        descriptorLimit: Int? = nil, log: String? = nil, isInstalled: Bool = false
     ) async throws -> RunningFairlead {
+        let preparation = descriptorLimit.map { "ulimit -n \($0)" } ?? log.map { "exec 2<>'\($0)'" }
         let daemon = try RunningFairlead(
-            configuration, arguments: arguments, environment: environment, descriptorLimit: descriptorLimit,
+            configuration, arguments: arguments, environment: environment, preparation: preparation,
             isInstalled: isInstalled)
         try await until("the admin port", within: .seconds(60)) {
             if let code = daemon.process.status {
@@ -52,8 +54,21 @@ final class RunningFairlead: Sendable {
         return daemon
     }
 
+    /// Starts a daemon with one worker, which stops as late as can be, and one connection to a backend that says nothing.
+    static func withOneConnection() async throws -> (ScriptedServer, RunningFairlead, RawConnection) {
+        let server = try ScriptedServer { _ in [.wait] }
+        let fairlead = try await serving(
+            ConfigurationText(
+                .init(tcp: [], [.init(name: "a", address: server.address)]),
+                settings: ["shutdownGracePeriod: 10m", "workers: 1"]))
+        let connection = try await RawConnection(to: try await fairlead.address())
+        try await connection.send([0x61])
+        try await fairlead.wait(for: "the connection to stand") { $0.frontends[0].connections.active == 1 }
+        return (server, fairlead, connection)
+    }
+
     private init(
-        _ configuration: ConfigurationText, arguments: [String], environment: [String], descriptorLimit: Int?,
+        _ configuration: ConfigurationText, arguments: [String], environment: [String], preparation: String?,
         isInstalled: Bool
     ) throws {
         directory = try TemporaryDirectory(prefix: "fairlead-it-")
@@ -63,9 +78,7 @@ final class RunningFairlead: Sendable {
         if let installation, symlink(FairleadBinary.path, installation) != 0 { throw Errno.current }
         let program = installation ?? FairleadBinary.path
         var command = [program, "run", "--config", configurationFile] + arguments
-        if let descriptorLimit {
-            command = ["/bin/sh", "-c", "ulimit -n \(descriptorLimit) && exec \"$@\"", "sh"] + command
-        }
+        if let preparation { command = ["/bin/sh", "-c", "\(preparation) && exec \"$@\"", "sh"] + command }
         if !environment.isEmpty { command = ["/usr/bin/env"] + environment + command }
         process = try ChildProcess(command, directory: directory.path, stem: "fairlead")
     }

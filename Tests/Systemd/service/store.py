@@ -219,15 +219,10 @@ _CONNECT = (
     "import socket; s = socket.create_connection(('127.0.0.1', 6443), 30); "
     "s.sendall(b'GET /readyz HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n'); print(s.recv(100).decode())"
 )
-# Opens a FIFO as soon as somebody reads it, says so, and keeps it open.
+# Opens a FIFO, which waits for somebody to read it (fifo(7)), says so, and keeps it open.
 _HOLD_OPEN = """
-import os, sys, time
-while True:
-    try:
-        os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
-        break
-    except OSError:
-        time.sleep(0.02)
+import os, sys
+os.open(sys.argv[1], os.O_WRONLY)
 print("read", flush=True)
 sys.stdin.read()
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from .container import Container
 from .failure import Failure
 
-SOURCE = Path(__file__).resolve().parents[2] / "Streams/streams.c"
+SOURCES = Path(__file__).resolve().parents[2] / "Streams"
 PROGRAM = "/usr/local/bin/streams"
 PORTS = (7101, 7102, 7103)
 
@@ -21,7 +21,7 @@ class Streams:
         program = container.root / PROGRAM.lstrip("/")
         if not program.exists():
             program.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cc", "-O2", "-static", "-o", program, SOURCE], check=True)
+            subprocess.run(["cc", "-O2", "-static", "-o", program, *SOURCES.glob("*.c")], check=True)
         listen = ",".join(f"127.0.0.1:{port}" for port in PORTS)
         self._process = container.start(
             PROGRAM, "--listen", listen, "--connect", "127.0.0.1:6443", "--pairs", str(pairs), "--busy", str(busy),

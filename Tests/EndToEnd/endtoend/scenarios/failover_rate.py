@@ -6,9 +6,7 @@ client has a new connection at its first try, and none waits longer than it take
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
-from typing import Self
 
 from ..balancer import Options
 from ..cluster.control_plane import ControlPlane
@@ -16,8 +14,9 @@ from ..cluster.master import Master
 from ..cluster.network import Host
 from ..load import Holding
 from ..load.records import Record
+from ..poller import Poller
 from ..scenario import Result, Scenario, Stage
-from ..waiting import now, observe
+from ..waiting import observe
 
 COUNT = 2000
 RATE = 200
@@ -32,22 +31,11 @@ PATIENCE_SECONDS = 10
 SAMPLE_SECONDS = 0.02
 
 
-class AcceptCounter:
+class AcceptCounter(Poller[int]):
     """Reads, many times a second, how many connections a host's kernel has accepted so far."""
 
     def __init__(self, host: Host) -> None:
-        self._host = host
-        self._samples: list[tuple[float, int]] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name=f"accepts-{host.name}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
+        super().__init__(host, _passive_opens, every=SAMPLE_SECONDS)
 
     def most_in_a_second(self, since: float) -> int:
         samples = [each for each in self._samples if each[0] >= since]
@@ -61,11 +49,6 @@ class AcceptCounter:
     def count(self, since: float) -> int:
         counts = [count for moment, count in self._samples if moment >= since]
         return counts[-1] - counts[0] if counts else 0
-
-    def _sample(self) -> None:
-        self._host.enter()
-        while not self._end.wait(SAMPLE_SECONDS):
-            self._samples.append((now(), _passive_opens()))
 
 
 class FailoverRate(Scenario):

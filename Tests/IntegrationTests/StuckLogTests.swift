@@ -1,0 +1,91 @@
+import Dispatch
+import Glibc
+import SystemIO
+import TestSupport
+import Testing
+
+@testable import fairlead
+
+/// What becomes of the log, and of the daemon, when nobody reads it.
+@Suite(.fewAtATime) struct StuckLogTests {
+    /// A pipe with a name, whose reader does not read.
+    private final class StuckPipe: Sendable {
+        let path: String
+        private let reader: BorrowedDescriptor
+
+        init(_ path: String) throws {
+            self.path = path
+            guard mkfifo(path, 0o600) == 0 else { throw Errno.current }
+            // For both: opening it for reading alone would wait for a writer.
+            reader = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+            guard reader >= 0 else { throw Errno.current }
+        }
+
+        deinit { closeDescriptor(reader) }
+
+        /// Whether a writer would have to wait.
+        var isFull: Bool {
+            var state = pollfd(fd: reader, events: Int16(POLLOUT), revents: 0)
+            return poll(&state, 1, 0) == 0
+        }
+    }
+
+    @Test func `a log that nobody reads keeps neither health nor the end waiting`() async throws {
+        let servers = try [EchoServer(), EchoServer()]
+        let directory = try TemporaryDirectory(prefix: "fairlead-log-")
+        let pipe = try StuckPipe("\(directory.path)/log")
+        let closing = try ScriptedServer { _ in [.wait] }
+        let fairlead = try await RunningFairlead.start(
+            ConfigurationText(
+                .init(
+                    tcp: [],
+                    servers.enumerated().map { .init(name: "s\($0.offset)", address: $0.element.address) }
+                        + [.init(name: "closing", address: closing.address)]),
+                settings: ["logging: {connections: true}", "shutdownGracePeriod: 100ms"]),
+            log: pipe.path)
+        try await fairlead.wait(for: "closing", toBe: "up")
+        let address = try await fairlead.address()
+        // The last page may still take some lines when poll(2) calls the pipe full.
+        var beyond = 0
+        try await until("the log to be full") {
+            let client = try await RawConnection(to: address)
+            try await client.send([1])
+            client.close()
+            beyond += pipe.isFull ? 1 : 0
+            return beyond > 50
+        }
+        closing.stop()
+        try await fairlead.wait(for: "closing", toBe: "down")
+        let client = try await RawConnection(to: address)
+        try await client.send([1, 2, 3])
+        #expect(try await client.receive(3) == [1, 2, 3])
+        #expect(try await fairlead.stop() == 0)
+    }
+
+    @Test func `lines beyond the limit are counted, and told of with the next`() {
+        let queue = LogQueue(limit: 3)
+        let (hasBegun, isStuck) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let seen = Locked<[Int]>([])
+        queue.add { _ in
+            hasBegun.signal()
+            isStuck.wait()
+        }
+        hasBegun.wait()
+        for _ in 0..<5 { queue.add { omitted in seen.withLock { $0.append(omitted) } } }
+        queue.flush(within: .milliseconds(1))
+        #expect(seen.withLock { $0 } == [])
+        isStuck.signal()
+        queue.flush()
+        #expect(seen.withLock { $0 } == [3, 0])
+        // What is logged while a line is written belongs to it.
+        queue.queue.async { queue.add { omitted in seen.withLock { $0.append(omitted) } } }
+        queue.flush()
+        #expect(seen.withLock { $0 } == [3, 0, 0])
+    }
+
+    @Test func `a text from elsewhere is neither another pair nor another line, and steers no terminal`() {
+        #expect(LogOutput.oneLine("held by \u{1b}[2Jx\ny") == "held by ?[2Jx; y")
+        let pairs = LogOutput.text([("to", "a\\\" cause=b"), ("reason", "c\u{7}\\")])
+        #expect(pairs == #" to="a\\\" cause=b" reason=c?\"#)
+    }
+}
