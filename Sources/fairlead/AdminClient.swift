@@ -56,37 +56,71 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     ///
     /// - Parameter timeout: How long the answer may take.
     func attempt(_ request: HTTPRequest, timeout: Duration) async throws(HTTPClientError) -> HTTPResponse {
-        let connection = try await HTTPConnection.connect(
-            to: address, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
+        let connection = try await connect()
         defer { connection.close() }
-        return try await connection.send(request, timeout: timeout, bodyLimit: 64 << 20)
+        return try await connection.send(request, timeout: timeout, bodyLimit: Self.bodyLimit)
     }
 
-    /// Sends one request.
-    ///
-    /// - Parameter timeout: How long the answer may take.
-    /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
-    func send(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
-        var failures: [String] = []
-        var isAnswered = false
-        for candidate in request.method == "GET" ? candidates : [address] {
-            do throws(HTTPClientError) {
-                return try await AdminEndpoint(address: candidate, isDefault: false).attempt(request, timeout: timeout)
-            } catch {
-                failures.append("\(Self.describe(candidate)): \(error)")
-                // Who has all connections that it takes says so without waiting for a question.
-                if case .malformed = error { isAnswered = true }
-            }
-        }
-        throw Self.unreachable(failures, isAnswered: isAnswered)
-    }
+    /// The longest answer: the status of many thousand backends.
+    private static let bodyLimit = 64 << 20
 
     /// Asks for the status.
     ///
     /// - Returns: The status, and its JSON as the daemon has written it.
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error: also when something else answers there.
     func status() async throws(ExitCode) -> (status: Status, text: String) {
-        let response = try await send(HTTPRequest(target: "/v1/status"))
+        var failures: [HTTPClientError] = []
+        for candidate in candidates {
+            let response: HTTPResponse
+            do throws(HTTPClientError) {
+                response = try await AdminEndpoint(address: candidate, isDefault: false).attempt(
+                    Self.statusRequest, timeout: Self.patience)
+            } catch {
+                failures.append(error)
+                continue
+            }
+            return try status(in: response)
+        }
+        throw Self.unreachable(candidates, failures)
+    }
+
+    /// Asks for a change.
+    ///
+    /// What is not fairlead's is not asked: any web server may answer 200 to a POST. The status before it comes over the same
+    /// connection, which leads to the same server, and is there though all others are in use.
+    /// - Parameter timeout: How long the answer may take.
+    /// - Throws: As `status` does.
+    func change(_ request: HTTPRequest, timeout: Duration = patience) async throws(ExitCode) -> HTTPResponse {
+        let connection: HTTPConnection
+        do throws(HTTPClientError) {
+            connection = try await connect()
+        } catch {
+            throw Self.unreachable([address], [error])
+        }
+        defer { connection.close() }
+        _ = try status(in: try await answer(to: Self.statusRequest, on: connection, timeout: Self.patience))
+        return try await answer(to: request, on: connection, timeout: timeout)
+    }
+
+    private static let statusRequest = HTTPRequest(target: "/v1/status")
+    /// How long an answer may take, unless it is a long work's.
+    private static let patience = Duration.seconds(5)
+
+    private func connect() async throws(HTTPClientError) -> HTTPConnection {
+        try await HTTPConnection.connect(to: address, tls: nil, hostHeader: "localhost", timeout: .seconds(3))
+    }
+
+    private func answer(
+        to request: HTTPRequest, on connection: HTTPConnection, timeout: Duration
+    ) async throws(ExitCode) -> HTTPResponse {
+        do throws(HTTPClientError) {
+            return try await connection.send(request, timeout: timeout, bodyLimit: Self.bodyLimit)
+        } catch {
+            throw Self.unreachable([address], [error])
+        }
+    }
+
+    private func status(in response: HTTPResponse) throws(ExitCode) -> (status: Status, text: String) {
         if response.status == 200, let status = try? Status(json: response.body) { return (status, response.text) }
         let answer = response.status == 200 ? "with something that is no status" : "with \(response.status)"
         let advice =
@@ -97,15 +131,6 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
         throw .unreachable
     }
 
-    /// Asks for a change.
-    ///
-    /// - Parameter timeout: How long the answer may take.
-    /// - Throws: As `status` does. What is not fairlead's is not asked: any web server may answer 200 to a POST.
-    func change(_ request: HTTPRequest, timeout: Duration = .seconds(5)) async throws(ExitCode) -> HTTPResponse {
-        _ = try await status()
-        return try await send(request, timeout: timeout)
-    }
-
     /// Opens a connection for reading, for a caller that must have its answers by a fixed moment.
     ///
     /// A port that cannot be connected to is followed by the next; one that takes the connection and says nothing is not: the
@@ -113,27 +138,32 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
     /// - Parameter deadline: The end of this and of all that is asked, in monotonic nanoseconds.
     /// - Throws: `ExitCode.unreachable`, after saying why on standard error.
     func openSession(deadline: UInt64) async throws(ExitCode) -> AdminSession {
-        var failures: [String] = []
+        var failures: [HTTPClientError] = []
         for candidate in candidates {
             do throws(HTTPClientError) {
                 let connection = try await HTTPConnection.connect(
                     to: candidate, tls: nil, hostHeader: "localhost", timeout: AdminSession.remaining(until: deadline))
-                return AdminSession(connection: connection, name: Self.describe(candidate), deadline: deadline)
+                return AdminSession(connection: connection, address: candidate, deadline: deadline)
             } catch {
-                failures.append("\(Self.describe(candidate)): \(error)")
+                failures.append(error)
             }
         }
-        throw Self.unreachable(failures)
+        throw Self.unreachable(candidates, failures)
     }
 
     /// Says that the port cannot be reached, and where it was looked for.
     ///
-    /// - Parameter isAnswered: Whether something is there.
-    fileprivate static func unreachable(_ failures: [String], isAnswered: Bool = false) -> ExitCode {
+    /// - Parameters:
+    ///   - addresses: Where.
+    ///   - failures: Why, for each.
+    fileprivate static func unreachable(_ addresses: [SocketAddress], _ failures: [HTTPClientError]) -> ExitCode {
+        // Who has all connections that it takes says so without waiting for a question.
+        let isAnswered = failures.contains { if case .malformed = $0 { true } else { false } }
         let doubt =
             isAnswered ? "Is it fairlead's? All connections that it takes may be in use." : "Is fairlead running?"
+        let places = zip(addresses, failures).map { "\(describe($0)): \($1)" }.joined(separator: ", nor at ")
         StandardStream.error.write(
-            "cannot reach the admin port at \(failures.joined(separator: ", nor at "))\n"
+            "cannot reach the admin port at \(places)\n"
                 + "\(doubt) Name another port with --admin, as the configuration's `admin` has it.\n")
         return .unreachable
     }
@@ -142,7 +172,7 @@ struct AdminEndpoint: ExpressibleByArgument, CustomStringConvertible {
 /// A connection to an admin port on which several questions are asked, all by one moment.
 struct AdminSession {
     fileprivate let connection: HTTPConnection
-    fileprivate let name: String
+    fileprivate let address: SocketAddress
     fileprivate let deadline: UInt64
 
     /// Asks.
@@ -153,7 +183,7 @@ struct AdminSession {
             return try await connection.send(
                 HTTPRequest(method: "GET", target: target), timeout: Self.remaining(until: deadline))
         } catch {
-            throw AdminEndpoint.unreachable(["\(name): \(error)"])
+            throw AdminEndpoint.unreachable([address], [error])
         }
     }
 

@@ -96,17 +96,31 @@ import Testing
         early.stop()
     }
 
+    @Test func `a change is asked of who has told the status`() async throws {
+        let answers = [Self.status(version: "1.2.3"), "weight 5\n"].map { body in
+            ScriptedServer.Step.send(Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8))
+        }
+        // A second connection could lead to another server, or find no room.
+        let server = try ScriptedServer { number in
+            number == 0 ? [.readRequest, answers[0], .readRequest, answers[1], .wait] : [.reset]
+        }
+        let result = try await FairleadBinary.run("weight", "api", "a", "5", "--admin", "\(server.address)")
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.output == "weight 5\n")
+        server.stop()
+    }
+
+    private static func status(version: String) -> String {
+        """
+        {"version": "\(version)", "pid": 1, "startTime": "2026-01-01T00:00:00Z", "ready": true, "frontends": [],
+         "configuration": {"path": "", "loadedAt": "2026-01-01T00:00:00Z", "generation": 1}}
+        """
+    }
+
     @Test func `a watched status goes on while the daemon is away`() async throws {
         let directory = try TemporaryDirectory(prefix: "fairlead-watch-")
         func daemon(_ version: String, on address: SocketAddress = .v4(0x7f00_0001, port: 0)) throws -> HTTPServer {
-            try HTTPServer(listen: address) { _ in
-                .text(
-                    200,
-                    """
-                    {"version": "\(version)", "pid": 1, "startTime": "2026-01-01T00:00:00Z", "ready": true, "frontends": [],
-                     "configuration": {"path": "", "loadedAt": "2026-01-01T00:00:00Z", "generation": 1}}
-                    """)
-            }
+            try HTTPServer(listen: address) { _ in .text(200, Self.status(version: version)) }
         }
         let former = try daemon("1.2.3")
         let watch = try ChildProcess(
