@@ -142,12 +142,12 @@ import Testing
         let kept = try await fairlead.client(pki).connect()
         #expect(try await kept.whoami() == "a")
         switch refused {
-        case .text: try fairlead.installText("this is no program\n")
+        case .text: try await fairlead.installText("this is no program\n")
         case .nothing: try fairlead.uninstall()
-        case .check: try fairlead.install(script: "echo what is wrong; exit 3")
+        case .check: try await fairlead.install(script: "echo what is wrong; exit 3")
         case .unknownState:
-            try fairlead.install(script: "[ $1 = check ] && exit 0; echo \"Unexpected argument '$1'\"; exit 64")
-        case .goesAway: try fairlead.install(script: "[ $1 = check ] || rm \"$0\"; exit 0")
+            try await fairlead.install(script: "[ $1 = check ] && exit 0; echo \"Unexpected argument '$1'\"; exit 64")
+        case .goesAway: try await fairlead.install(script: "[ $1 = check ] || rm \"$0\"; exit 0")
         }
         let result = try await fairlead.upgrade()
         #expect(result.exitCode == 1)
@@ -176,7 +176,7 @@ import Testing
             ConfigurationText(.init(tcp: [], [.init(name: "echo", address: server.address)])),
             environment: ["NOTIFY_SOCKET=\(manager.path)"], isInstalled: true)
         try await until("a listener is kept") { manager.storedNames.contains { $0.hasPrefix("listener-") } }
-        try fairlead.install(
+        try await fairlead.install(
             script: "[ $1 = read-state ] && (sleep \(Double(delay) / 1000); kill -TERM $PPID) &\nexec $FAIRLEAD \"$@\"")
         fairlead.process.signal(SIGUSR2)
         #expect(try await fairlead.process.exitCode() == 0, "\(fairlead.process.errors)")
@@ -197,7 +197,7 @@ import Testing
         try await client.send([1])
         #expect(try await client.receive(1) == [1])
         // The shell starts no program of its own meanwhile: it would unblock all signals then.
-        try fairlead.install(script: "[ $1 = run ] && kill -\(number) $$\nexec $FAIRLEAD \"$@\"")
+        try await fairlead.install(script: "[ $1 = run ] && kill -\(number) $$\nexec $FAIRLEAD \"$@\"")
         fairlead.process.signal(SIGUSR2)
         switch number {
         case SIGHUP:
@@ -300,7 +300,7 @@ import Testing
             ConfigurationText(.init(listen: ["\(listen)"], caFile: pki.caFile, [server.backend])), isInstalled: true)
         let kept = try await fairlead.client(pki).connect()
         #expect(try await kept.whoami() == "a")
-        try fairlead.install(
+        try await fairlead.install(
             script: "[ $1 = run ] || exec $FAIRLEAD \"$@\"\n\(variable) exec $FAIRLEAD \"$@\"")
         fairlead.process.signal(SIGUSR2)
         try await fairlead.wait(forLog: "not all that the former process has left can be used: FAIRLEAD_STATE is")

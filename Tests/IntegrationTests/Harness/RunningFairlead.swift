@@ -173,9 +173,9 @@ final class RunningFairlead: Sendable {
     // MARK: Upgrading
 
     /// Puts a script where the daemon was started from: the next version. In it, FAIRLEAD is the real program.
-    func install(script: String) throws {
+    func install(script: String) async throws {
         let path = try directory.write("next", "#!/bin/sh\nFAIRLEAD=\(FairleadBinary.path)\n\(script)\n")
-        try install(path)
+        try await install(path)
     }
 
     /// Puts the real program there.
@@ -187,13 +187,20 @@ final class RunningFairlead: Sendable {
     }
 
     /// Puts a file there that is nothing to start.
-    func installText(_ text: String) throws { try install(try directory.write("next", text)) }
+    func installText(_ text: String) async throws { try await install(try directory.write("next", text)) }
 
     /// Takes away what is there.
     func uninstall() throws { try File.remove(try #require(installation)) }
 
-    private func install(_ path: String) throws {
+    private func install(_ path: String) async throws {
         guard chmod(path, 0o755) == 0 else { throw Errno.current }
+        // A child that another test is starting may have it open for writing still, and execve(2) would fail with ETXTBSY. A
+        // read lease is to be had when nobody has (fcntl(2)).
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw Errno.current }
+        defer { closeDescriptor(file) }
+        let setLease: Int32 = 1024  // F_SETLEASE, a macro that Swift does not see
+        try await until("nobody to write the program") { fcntl(file, setLease, Int32(F_RDLCK)) == 0 }
         try replace(path)
     }
 
