@@ -1,8 +1,8 @@
-package import CLinux
+public import CLinux
 import Glibc
 
 /// An epoll set (epoll(7)).
-package struct Epoll: ~Copyable, Sendable {
+public struct Epoll: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
 
     /// What a descriptor is registered for, or what happened to it.
@@ -10,35 +10,35 @@ package struct Epoll: ~Copyable, Sendable {
     /// Not an `OptionSet`: an array literal of one from another module is built at run time, element by element, through
     /// generic code that allocates. A worker reads several of these an event.
     @frozen
-    package struct Events: Sendable, Equatable {
-        package let rawValue: UInt32
+    public struct Events: Sendable, Equatable {
+        public let rawValue: UInt32
         @inlinable @inline(__always)
-        package init(rawValue: UInt32) { self.rawValue = rawValue }
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
 
         /// EPOLLIN: there is something to read, or the stream has ended.
-        @inlinable @inline(__always) package static var readable: Events { Events(rawValue: 0x001) }
+        @inlinable @inline(__always) public static var readable: Events { Events(rawValue: 0x001) }
         /// EPOLLOUT: there is room to write, or a connect has ended.
-        @inlinable @inline(__always) package static var writable: Events { Events(rawValue: 0x004) }
+        @inlinable @inline(__always) public static var writable: Events { Events(rawValue: 0x004) }
         /// EPOLLERR: an error waits on the socket.
-        @inlinable @inline(__always) package static var error: Events { Events(rawValue: 0x008) }
+        @inlinable @inline(__always) public static var error: Events { Events(rawValue: 0x008) }
         /// EPOLLHUP: both directions are shut.
-        @inlinable @inline(__always) package static var hangUp: Events { Events(rawValue: 0x010) }
+        @inlinable @inline(__always) public static var hangUp: Events { Events(rawValue: 0x010) }
         /// EPOLLRDHUP: the peer will send no more.
-        @inlinable @inline(__always) package static var peerClosed: Events { Events(rawValue: 0x2000) }
+        @inlinable @inline(__always) public static var peerClosed: Events { Events(rawValue: 0x2000) }
         /// EPOLLET: tell of changes once.
-        @inlinable @inline(__always) package static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
+        @inlinable @inline(__always) public static var edgeTriggered: Events { Events(rawValue: 1 << 31) }
         /// Nothing.
-        @inlinable @inline(__always) package static var none: Events { Events(rawValue: 0) }
+        @inlinable @inline(__always) public static var none: Events { Events(rawValue: 0) }
 
         /// All of both.
         @inlinable @inline(__always)
-        package static func | (left: Events, right: Events) -> Events {
+        public static func | (left: Events, right: Events) -> Events {
             Events(rawValue: left.rawValue | right.rawValue)
         }
 
         /// Whether any of `others` is among these.
         @inlinable @inline(__always)
-        package func hasAny(of others: Events) -> Bool { rawValue & others.rawValue != 0 }
+        public func hasAny(of others: Events) -> Bool { rawValue & others.rawValue != 0 }
     }
 
     /// A new, empty set (epoll_create1(2)).
@@ -78,7 +78,7 @@ package struct Epoll: ~Copyable, Sendable {
     }
 
     /// Room for the events of one wait, allocated once.
-    package struct EventBuffer: ~Copyable {
+    public struct EventBuffer: ~Copyable {
         @usableFromInline let storage: UnsafeMutablePointer<epoll_event>
         @usableFromInline let capacity: Int
 
@@ -94,7 +94,7 @@ package struct Epoll: ~Copyable, Sendable {
 
         /// The event at an index below what `wait` returned.
         @inlinable @inline(__always)
-        package subscript(index: Int) -> (events: Events, token: UInt64) {
+        public subscript(index: Int) -> (events: Events, token: UInt64) {
             precondition(index >= 0 && index < capacity)
             return (
                 Events(rawValue: clinux_epoll_event_mask(storage + index)), clinux_epoll_event_data(storage + index)

@@ -1,58 +1,59 @@
-import Glibc
+public import Glibc
 
 /// An error number of the operating system (errno(3)), as a Swift error with a name.
 ///
 /// Expected outcomes such as EAGAIN are values of the call's own result type (`IOResult`), never thrown.
-package struct Errno: Error, Hashable, Sendable, RawRepresentable {
-    package let rawValue: Int32
+@frozen
+public struct Errno: Error, Hashable, Sendable, RawRepresentable {
+    public let rawValue: Int32
 
     @inlinable
-    package init(rawValue: Int32) { self.rawValue = rawValue }
+    public init(rawValue: Int32) { self.rawValue = rawValue }
 
     /// The calling thread's errno. Read it before any other call can change it.
     @inlinable
-    package static var current: Errno { Errno(rawValue: Glibc.errno) }
+    public static var current: Errno { Errno(rawValue: Glibc.errno) }
 
     /// EAGAIN: the call would have to wait.
-    @inlinable package static var wouldBlock: Errno { Errno(rawValue: EAGAIN) }
+    @inlinable public static var wouldBlock: Errno { Errno(rawValue: EAGAIN) }
     /// EINTR: a signal came first.
-    @inlinable package static var interrupted: Errno { Errno(rawValue: EINTR) }
+    @inlinable public static var interrupted: Errno { Errno(rawValue: EINTR) }
     /// EINPROGRESS: a connect goes on in the background.
-    @inlinable package static var inProgress: Errno { Errno(rawValue: EINPROGRESS) }
+    @inlinable public static var inProgress: Errno { Errno(rawValue: EINPROGRESS) }
     /// ECONNREFUSED: nothing listens there.
-    @inlinable package static var connectionRefused: Errno { Errno(rawValue: ECONNREFUSED) }
+    @inlinable public static var connectionRefused: Errno { Errno(rawValue: ECONNREFUSED) }
     /// ECONNRESET: the peer reset the connection.
-    @inlinable package static var connectionReset: Errno { Errno(rawValue: ECONNRESET) }
+    @inlinable public static var connectionReset: Errno { Errno(rawValue: ECONNRESET) }
     /// ECONNABORTED: the peer went away before it was accepted.
-    @inlinable package static var connectionAborted: Errno { Errno(rawValue: ECONNABORTED) }
+    @inlinable public static var connectionAborted: Errno { Errno(rawValue: ECONNABORTED) }
     /// EPIPE: the peer reads no more.
-    @inlinable package static var brokenPipe: Errno { Errno(rawValue: EPIPE) }
+    @inlinable public static var brokenPipe: Errno { Errno(rawValue: EPIPE) }
     /// ETIMEDOUT: the peer did not answer in the kernel's time.
-    @inlinable package static var timedOut: Errno { Errno(rawValue: ETIMEDOUT) }
+    @inlinable public static var timedOut: Errno { Errno(rawValue: ETIMEDOUT) }
     /// EHOSTUNREACH: no route to the host.
-    @inlinable package static var hostUnreachable: Errno { Errno(rawValue: EHOSTUNREACH) }
+    @inlinable public static var hostUnreachable: Errno { Errno(rawValue: EHOSTUNREACH) }
     /// ENETUNREACH: no route to the network.
-    @inlinable package static var networkUnreachable: Errno { Errno(rawValue: ENETUNREACH) }
+    @inlinable public static var networkUnreachable: Errno { Errno(rawValue: ENETUNREACH) }
     /// EADDRINUSE: another socket has the address.
-    @inlinable package static var addressInUse: Errno { Errno(rawValue: EADDRINUSE) }
+    @inlinable public static var addressInUse: Errno { Errno(rawValue: EADDRINUSE) }
     /// EADDRNOTAVAIL: no local address (or, on connect, no local port) is left.
-    @inlinable package static var addressNotAvailable: Errno { Errno(rawValue: EADDRNOTAVAIL) }
+    @inlinable public static var addressNotAvailable: Errno { Errno(rawValue: EADDRNOTAVAIL) }
     /// EAFNOSUPPORT: the host does not have that address family.
-    @inlinable package static var addressFamilyNotSupported: Errno { Errno(rawValue: EAFNOSUPPORT) }
+    @inlinable public static var addressFamilyNotSupported: Errno { Errno(rawValue: EAFNOSUPPORT) }
     /// EMFILE: the process has no descriptor left.
-    @inlinable package static var tooManyOpenFiles: Errno { Errno(rawValue: EMFILE) }
+    @inlinable public static var tooManyOpenFiles: Errno { Errno(rawValue: EMFILE) }
     /// ENFILE: the system has no descriptor left.
-    @inlinable package static var tooManyOpenFilesInSystem: Errno { Errno(rawValue: ENFILE) }
+    @inlinable public static var tooManyOpenFilesInSystem: Errno { Errno(rawValue: ENFILE) }
     /// ENOBUFS: the kernel has no socket buffer left.
-    @inlinable package static var noBufferSpace: Errno { Errno(rawValue: ENOBUFS) }
+    @inlinable public static var noBufferSpace: Errno { Errno(rawValue: ENOBUFS) }
     /// ENOMEM: the kernel has no memory left.
-    @inlinable package static var outOfMemory: Errno { Errno(rawValue: ENOMEM) }
+    @inlinable public static var outOfMemory: Errno { Errno(rawValue: ENOMEM) }
     /// ENOENT: no such file.
-    @inlinable package static var noSuchFile: Errno { Errno(rawValue: ENOENT) }
+    @inlinable public static var noSuchFile: Errno { Errno(rawValue: ENOENT) }
     /// EACCES: permission denied.
-    @inlinable package static var permissionDenied: Errno { Errno(rawValue: EACCES) }
+    @inlinable public static var permissionDenied: Errno { Errno(rawValue: EACCES) }
     /// EINVAL: an argument was not valid.
-    @inlinable package static var invalidArgument: Errno { Errno(rawValue: EINVAL) }
+    @inlinable public static var invalidArgument: Errno { Errno(rawValue: EINVAL) }
 
     /// Whether the process or the system has run out of descriptors, buffers or memory: a reason to pause, not to fail.
     package var isResourceExhaustion: Bool {
@@ -65,7 +66,7 @@ package struct Errno: Error, Hashable, Sendable, RawRepresentable {
 
 extension Errno: CustomStringConvertible {
     /// The system's words for the error (strerror_r(3)), such as "Connection refused".
-    package var description: String {
+    public var description: String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
             guard let start = buffer.baseAddress, strerror_r(rawValue, start, buffer.count) == 0 else {
                 return "error \(rawValue)"

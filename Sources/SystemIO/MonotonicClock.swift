@@ -1,10 +1,10 @@
-import Glibc
+public import Glibc
 
 /// CLOCK_MONOTONIC: time that never steps, for deadlines and ages.
-package enum MonotonicClock {
+public enum MonotonicClock {
     /// Nanoseconds since an unspecified start, the same for all processes until the next boot.
     @inlinable
-    package static func nanoseconds() -> UInt64 {
+    public static func nanoseconds() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// A file descriptor that somebody else owns and keeps open for as long as this value is used.
-package typealias BorrowedDescriptor = Int32
+public typealias BorrowedDescriptor = Int32
 
 /// A file descriptor with exactly one owner, closed when the owner goes.
 ///

@@ -1,10 +1,10 @@
-import CLinux
+public import CLinux
 import Glibc
 
 /// One function a socket call. All sockets made here are close-on-exec and non-blocking.
 ///
 /// EINTR is retried inside; EAGAIN is a value; everything else is an `Errno`.
-package enum Socket {
+public enum Socket {
     /// A TCP or unix stream socket of the address's family (socket(2)).
     package static func stream(for address: SocketAddress) throws(Errno) -> OwnedDescriptor {
         let descriptor = socket(address.family, CLINUX_SOCK_STREAM | CLINUX_SOCK_CLOEXEC_NONBLOCK, 0)
@@ -89,7 +89,7 @@ package enum Socket {
 
     /// recv(2) into the buffer.
     @inlinable @inline(__always)
-    package static func receive(
+    public static func receive(
         _ descriptor: BorrowedDescriptor, into buffer: UnsafeMutableRawBufferPointer
     ) -> IOResult {
         while true {
@@ -108,7 +108,7 @@ package enum Socket {
     /// - Parameter holdingBack: Leaves the last segment for what follows at once: more bytes, `shutdownSend`, close(2) or
     ///   `push` (MSG_MORE). After 200 ms the kernel waits no longer.
     @inlinable @inline(__always)
-    package static func send(
+    public static func send(
         _ descriptor: BorrowedDescriptor, _ bytes: UnsafeRawBufferPointer, holdingBack: Bool = false
     ) -> IOResult {
         let flags = holdingBack ? clinux_msg_more() : 0
