@@ -4,8 +4,8 @@ import SystemIO
 /// The search for a backend on behalf of one client: attempts under way, backends tried, and the client's first bytes.
 ///
 /// Nothing binds the client to a backend until the first byte from one of them: a ClientHello is kept, at most
-/// `flightLimit` bytes, and can be sent again. Objects are recycled by the worker, so a new connection allocates nothing.
-final class Dial {
+/// `flightLimit` bytes, and can be sent again. Dials are recycled by the worker, so a new connection allocates nothing.
+struct Dial: ~Copyable {
     /// A connect under way, or a connection that has not answered yet.
     struct Attempt {
         let descriptor: BorrowedDescriptor
@@ -82,7 +82,7 @@ final class Dial {
     }
 
     /// Sees to it that there is room for the client's bytes. A client that has said nothing needs none.
-    func prepareFlight() {
+    mutating func prepareFlight() {
         guard flight.baseAddress == nil else { return }
         flight = .allocate(byteCount: Self.flightLimit, alignment: 16)
     }
@@ -90,7 +90,7 @@ final class Dial {
     /// Takes up the client's bytes as another data plane has read them, at most `flightLimit`.
     ///
     /// - Parameter isOpaque: Whether they must not be sent twice, whatever they look like.
-    func restoreFlight(_ bytes: [UInt8], isOpaque: Bool) {
+    mutating func restoreFlight(_ bytes: [UInt8], isOpaque: Bool) {
         if !bytes.isEmpty {
             prepareFlight()
             flight.copyBytes(from: bytes)
@@ -99,10 +99,10 @@ final class Dial {
         hello = isOpaque ? .opaque : ClientHello(scanning: sentFlight)
     }
 
-    /// Makes the object ready for the next client.
+    /// Makes it ready for the next client.
     ///
     /// - Parameter keepsFlight: Whether the memory of the flight stays: a burst of clients should not hold it for ever.
-    func recycle(keepsFlight: Bool) {
+    mutating func recycle(keepsFlight: Bool) {
         if !keepsFlight {
             flight.deallocate()
             flight = UnsafeMutableRawBufferPointer(start: nil, count: 0)

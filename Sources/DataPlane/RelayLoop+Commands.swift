@@ -173,8 +173,8 @@ extension RelayLoop {
             switch connection.pointee.state {
             case .free: break
             case .dialing:
-                let dial = dials[Int(connection.pointee.dial)]
-                guard let position = dial.attempts.firstIndex(where: { $0.backend == index }) else { continue }
+                let dial = dial(slot)
+                guard let position = dial.pointee.attempts.firstIndex(where: { $0.backend == index }) else { continue }
                 attemptFailed(slot, dial, position, .declaredDead)
                 settle(slot)
             case .relaying, .halfClosed:

@@ -32,23 +32,26 @@ extension RelayLoop {
         let connection = table[slot]
         guard let frontend = frontends[Int(connection.pointee.frontend)] else { return end(slot, .reset) }
         let dial = takeDial(slot)
-        dial.giveUpAt = now + frontend.pointee.connectTimeout
-        dial.answerBy = now + frontend.pointee.firstByteTimeout
+        dial.pointee.giveUpAt = now + frontend.pointee.connectTimeout
+        dial.pointee.answerBy = now + frontend.pointee.firstByteTimeout
         dialNext(slot)
         settle(slot)
     }
 
     /// Gives a connection a dial that is not in use.
-    mutating func takeDial(_ slot: Int) -> Dial {
-        let position: Int32
+    mutating func takeDial(_ slot: Int) -> UnsafeMutablePointer<Dial> {
         if let vacant = vacantDials.popLast() {
-            position = vacant
+            table[slot].pointee.dial = vacant
         } else {
-            dials.append(Dial())
-            position = Int32(dials.count - 1)
+            table[slot].pointee.dial = Int32(dials.append(Dial()))
         }
-        table[slot].pointee.dial = position
-        return dials[Int(position)]
+        return dial(slot)
+    }
+
+    /// The search on behalf of a connection, which is dialing.
+    func dial(_ slot: Int) -> UnsafeMutablePointer<Dial> {
+        guard let dial = dials[Int(table[slot].pointee.dial)] else { preconditionFailure("a connection without its dial") }
+        return dial
     }
 
     /// Dials the next backend in the algorithm's order; goes on at once where a connect fails at once. Where a rate is set and
@@ -56,12 +59,11 @@ extension RelayLoop {
     ///
     /// - Parameter isItsTurn: Whether it was at the head of those who wait.
     mutating func dialNext(_ slot: Int, isItsTurn: Bool = false) {
-        let connection = table[slot]
-        let dial = dials[Int(connection.pointee.dial)]
-        dial.nextAttemptAt = .max
+        let dial = dial(slot)
+        dial.pointee.nextAttemptAt = .max
         var start: AttemptStart
         repeat {
-            guard !dial.isExhausted, dial.attempts.count < Dial.concurrentLimit else { return }
+            guard !dial.pointee.isExhausted, dial.pointee.attempts.count < Dial.concurrentLimit else { return }
             switch pickBackend(slot, dial, isItsTurn: isItsTurn) {
             case .backend(let index):
                 endWait(slot, dial)
@@ -70,10 +72,10 @@ extension RelayLoop {
                 return joinQueue(slot, dial)
             case .none:
                 leaveQueue(slot, dial)
-                dial.isExhausted = true
+                dial.pointee.isExhausted = true
                 return
             }
-        } while start == .failed || (start == .underWay && dial.isLastResort)
+        } while start == .failed || (start == .underWay && dial.pointee.isLastResort)
     }
 
     /// What came of beginning a connect.
@@ -87,9 +89,9 @@ extension RelayLoop {
     }
 
     /// The next choice that has not been tried.
-    private mutating func pickBackend(_ slot: Int, _ dial: Dial, isItsTurn: Bool) -> Choice {
+    private mutating func pickBackend(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, isItsTurn: Bool) -> Choice {
         let connection = table[slot]
-        guard Int(dial.nextRole) <= EventToken.attemptLimit,
+        guard Int(dial.pointee.nextRole) <= EventToken.attemptLimit,
             let frontend = frontends[Int(connection.pointee.frontend)]
         else { return .none }
         let rate = frontend.pointee.rate
@@ -97,11 +99,11 @@ extension RelayLoop {
             if let rate {
                 guard findPlaces(dial, frontend, rate, isItsTurn: isItsTurn) else { return .wait }
                 excluded.removeAll(keepingCapacity: true)
-                excluded += dial.tried
+                excluded += dial.pointee.tried
                 excluded += passedOver
             }
             let member = frontend.pointee.selector.pick(
-                from: frontend.pointee.pool.snapshot, excluding: rate == nil ? dial.tried : excluded,
+                from: frontend.pointee.pool.snapshot, excluding: rate == nil ? dial.pointee.tried : excluded,
                 sourceHash: connection.pointee.sourceHash,
                 activeConnections: { position in
                     guard let backend = backends[Int(frontend.pointee.memberBackends[position])] else { return 0 }
@@ -110,23 +112,23 @@ extension RelayLoop {
             guard let member else { return .none }
             let index = backendIndices[member.id.rawValue]
             if let rate, let index, !takePlace(index, rate, isItsTurn: isItsTurn) { continue }
-            if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
+            if dial.pointee.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
                 noteLastResort(dial, frontend)
             }
-            dial.tried.append(member.id)
+            dial.pointee.tried.append(member.id)
             if let index { return .backend(index) }
         }
     }
 
     /// Nothing is known to serve: the search is short.
-    func noteLastResort(_ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>) {
-        dial.isLastResort = true
-        dial.giveUpAt = min(dial.giveUpAt, now + Self.lastResortConnectTimeout)
-        dial.answerBy = min(dial.answerBy, now + frontend.pointee.firstByte)
+    func noteLastResort(_ dial: UnsafeMutablePointer<Dial>, _ frontend: UnsafeMutablePointer<Frontend>) {
+        dial.pointee.isLastResort = true
+        dial.pointee.giveUpAt = min(dial.pointee.giveUpAt, now + Self.lastResortConnectTimeout)
+        dial.pointee.answerBy = min(dial.pointee.answerBy, now + frontend.pointee.firstByte)
     }
 
     /// Begins a connect to the backend that was picked last.
-    private mutating func attempt(_ slot: Int, _ dial: Dial, _ index: Int32) -> AttemptStart {
+    private mutating func attempt(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ index: Int32) -> AttemptStart {
         guard let backend = backends[Int(index)], let frontend = frontends[Int(table[slot].pointee.frontend)] else {
             return .failed
         }
@@ -143,8 +145,8 @@ extension RelayLoop {
             return postpone(slot, dial, .tooManyOpenFiles)
         }
         try? SocketOption.noDelay.set(on: descriptor)
-        var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.nextRole, startedAt: now)
-        dial.nextRole += 1
+        var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.pointee.nextRole, startedAt: now)
+        dial.pointee.nextRole += 1
         switch Socket.connect(descriptor, to: backend.pointee.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
@@ -154,7 +156,7 @@ extension RelayLoop {
         case .connected:
             attempt.isConnected = true
         case .inProgress:
-            dial.nextAttemptAt = now + frontend.pointee.stagger
+            dial.pointee.nextAttemptAt = now + frontend.pointee.stagger
         }
         guard register(descriptor, slot, role: attempt.role) else {
             closeDescriptor(descriptor)
@@ -162,16 +164,16 @@ extension RelayLoop {
         }
         backends[Int(index)]?.pointee.connectionCount += 1
         backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
-        dial.attempts.append(attempt)
-        if attempt.isConnected { _ = connected(slot, dial, dial.attempts.count - 1) }
+        dial.pointee.attempts.append(attempt)
+        if attempt.isConnected { _ = connected(slot, dial, dial.pointee.attempts.count - 1) }
         return .underWay
     }
 
     /// This host, not the backend, is in trouble. The client waits, within the bound for connecting, and no other is
     /// taken in meanwhile: accepting with the last descriptor only to reset would empty the queue one by one.
-    private mutating func postpone(_ slot: Int, _ dial: Dial, _ error: Errno) -> AttemptStart {
-        dial.tried.removeLast()
-        dial.nextAttemptAt = now + Self.acceptPause
+    private mutating func postpone(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ error: Errno) -> AttemptStart {
+        dial.pointee.tried.removeLast()
+        dial.pointee.nextAttemptAt = now + Self.acceptPause
         pauseAccepting(frontend: Int(table[slot].pointee.frontend), error)
         return .postponed
     }
@@ -180,17 +182,16 @@ extension RelayLoop {
 
     /// An edge on the client's socket or on one of the attempts.
     mutating func dialEvent(_ slot: Int, role: UInt8, _ events: Epoll.Events) {
-        let connection = table[slot]
-        let dial = dials[Int(connection.pointee.dial)]
+        let dial = dial(slot)
         if role == EventToken.client {
             clientEvent(slot, dial, events)
-        } else if let position = dial.attempts.firstIndex(where: { $0.role == role }) {
+        } else if let position = dial.pointee.attempts.firstIndex(where: { $0.role == role }) {
             attemptEvent(slot, dial, position, events)
         }
         settle(slot)
     }
 
-    private mutating func clientEvent(_ slot: Int, _ dial: Dial, _ events: Epoll.Events) {
+    private mutating func clientEvent(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ events: Epoll.Events) {
         let connection = table[slot]
         if events.hasAny(of: .readable | .peerClosed | .hangUp | .error) {
             connection.pointee.sides[0].isReadable = true
@@ -201,12 +202,12 @@ extension RelayLoop {
         sendFlight(slot, dial)
     }
 
-    private mutating func attemptEvent(_ slot: Int, _ dial: Dial, _ position: Int, _ events: Epoll.Events) {
+    private mutating func attemptEvent(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ events: Epoll.Events) {
         var position = position
-        if !dial.attempts[position].isConnected {
+        if !dial.pointee.attempts[position].isConnected {
             // A connect that has failed is never merely writable, so one that is need not be asked.
             if events.hasAny(of: .error | .hangUp),
-                let error = Socket.pendingError(dial.attempts[position].descriptor)
+                let error = Socket.pendingError(dial.pointee.attempts[position].descriptor)
             {
                 return attemptFailed(slot, dial, position, .connect(error))
             }
@@ -214,11 +215,11 @@ extension RelayLoop {
             guard events.hasAny(of: .writable) else { return }
             position = connected(slot, dial, position)
         }
-        if events.hasAny(of: .writable) { dial.attempts[position].isWritable = true }
+        if events.hasAny(of: .writable) { dial.pointee.attempts[position].isWritable = true }
         guard events.hasAny(of: .readable | .peerClosed | .hangUp | .error) else {
             return sendFlight(slot, dial)
         }
-        switch Socket.receive(dial.attempts[position].descriptor, into: buffer) {
+        switch Socket.receive(dial.pointee.attempts[position].descriptor, into: buffer) {
         case .moved(0): attemptFailed(slot, dial, position, .closed)
         case .moved(let count): bind(slot, dial, position, answer: count, events)
         case .wouldBlock: sendFlight(slot, dial)
@@ -233,25 +234,25 @@ extension RelayLoop {
     /// the one that serves. All go on, within their bound for connecting, and the first to answer wins.
     ///
     /// - Returns: The attempt's new position.
-    private mutating func connected(_ slot: Int, _ dial: Dial, _ position: Int) -> Int {
-        dial.attempts[position].isConnected = true
-        let attempt = dial.attempts[position]
+    private mutating func connected(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int) -> Int {
+        dial.pointee.attempts[position].isConnected = true
+        let attempt = dial.pointee.attempts[position]
         let duration = now - attempt.startedAt
         if let row = backends[Int(attempt.backend)]?.pointee.row {
             row.add(BackendStatistics.connectBucket(nanoseconds: duration), 1)
             row.add(BackendCounter.connectNanoseconds.rawValue, duration)
         }
-        dial.nextAttemptAt = .max
-        if dial.isLastResort { return position }
-        dial.giveUpAt = .max
+        dial.pointee.nextAttemptAt = .max
+        if dial.pointee.isLastResort { return position }
+        dial.pointee.giveUpAt = .max
         // It waited for a second backend because this one took its time.
         leaveQueue(slot, dial)
         var position = position
-        for other in dial.attempts.indices.reversed() where !dial.attempts[other].isConnected {
-            if let id = backends[Int(dial.attempts[other].backend)]?.pointee.endpoint.id {
-                dial.tried.removeAll { $0 == id }
+        for other in dial.pointee.attempts.indices.reversed() where !dial.pointee.attempts[other].isConnected {
+            if let id = backends[Int(dial.pointee.attempts[other].backend)]?.pointee.endpoint.id {
+                dial.pointee.tried.removeAll { $0 == id }
             }
-            dial.isExhausted = false
+            dial.pointee.isExhausted = false
             closeAttempt(dial, other)
             if other < position { position -= 1 }
         }
@@ -261,26 +262,26 @@ extension RelayLoop {
     // MARK: Failure
 
     /// An attempt has ended without a byte from its backend.
-    mutating func attemptFailed(_ slot: Int, _ dial: Dial, _ position: Int, _ failure: DialFailure) {
-        let attempt = dial.attempts[position]
+    mutating func attemptFailed(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ failure: DialFailure) {
+        let attempt = dial.pointee.attempts[position]
         closeAttempt(dial, position)
         dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
-        if !dial.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
+        if !dial.pointee.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
             // Nothing is connected any more: the bound for that applies again.
-            let bound = dial.isLastResort ? Self.lastResortConnectTimeout : frontend.pointee.connectTimeout
-            dial.giveUpAt = min(dial.giveUpAt, now + bound)
+            let bound = dial.pointee.isLastResort ? Self.lastResortConnectTimeout : frontend.pointee.connectTimeout
+            dial.pointee.giveUpAt = min(dial.pointee.giveUpAt, now + bound)
         }
         dialNext(slot)
     }
 
     /// An attempt was sent bytes of the client: counts, once a client, that another attempt has had them before.
-    func noteReplay(_ slot: Int, _ dial: Dial, to attempt: Dial.Attempt) {
-        guard let first = dial.firstRecipient else {
-            dial.firstRecipient = attempt.role
+    func noteReplay(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, to attempt: Dial.Attempt) {
+        guard let first = dial.pointee.firstRecipient else {
+            dial.pointee.firstRecipient = attempt.role
             return
         }
-        guard first != attempt.role, !dial.isReplayed else { return }
-        dial.isReplayed = true
+        guard first != attempt.role, !dial.pointee.isReplayed else { return }
+        dial.pointee.isReplayed = true
         frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(FrontendCounter.replays.rawValue, 1)
     }
 
@@ -298,8 +299,8 @@ extension RelayLoop {
 
     /// Closes an attempt's socket and forgets it. A reset rather than an orderly end: a backend that has got the
     /// ClientHello should not go on with it.
-    mutating func closeAttempt(_ dial: Dial, _ position: Int) {
-        let attempt = dial.attempts.remove(at: position)
+    mutating func closeAttempt(_ dial: UnsafeMutablePointer<Dial>, _ position: Int) {
+        let attempt = dial.pointee.attempts.remove(at: position)
         reset(attempt.descriptor)
         releaseBackend(attempt.backend)
     }
@@ -314,10 +315,10 @@ extension RelayLoop {
     mutating func discardDial(_ slot: Int) {
         let position = table[slot].pointee.dial
         guard position >= 0 else { return }
-        let dial = dials[Int(position)]
+        let dial = dial(slot)
         leaveQueue(slot, dial)
-        while !dial.attempts.isEmpty { closeAttempt(dial, dial.attempts.count - 1) }
-        dial.recycle(keepsFlight: vacantDials.count < Self.dialsInReserve)
+        while !dial.pointee.attempts.isEmpty { closeAttempt(dial, dial.pointee.attempts.count - 1) }
+        dial.pointee.recycle(keepsFlight: vacantDials.count < Self.dialsInReserve)
         vacantDials.append(position)
         table[slot].pointee.dial = -1
     }
@@ -328,24 +329,24 @@ extension RelayLoop {
     mutating func settle(_ slot: Int) {
         let connection = table[slot]
         guard connection.pointee.state == .dialing else { return }
-        let dial = dials[Int(connection.pointee.dial)]
-        if dial.attempts.isEmpty, dial.isExhausted { return abandon(slot, .unanswered) }
-        if dial.attempts.isEmpty, dial.isTurnedAway { return abandon(slot, .refusedByQueue) }
+        let dial = dial(slot)
+        if dial.pointee.attempts.isEmpty, dial.pointee.isExhausted { return abandon(slot, .unanswered) }
+        if dial.pointee.attempts.isEmpty, dial.pointee.isTurnedAway { return abandon(slot, .refusedByQueue) }
         // Nobody can answer one that waits for its turn to be dialled.
-        let answerBy = dial.isQueued && dial.attempts.isEmpty ? .max : dial.answerBy
-        timers.arm(slot, deadline: min(dial.nextAttemptAt, dial.giveUpAt, answerBy))
+        let answerBy = dial.pointee.isQueued && dial.pointee.attempts.isEmpty ? .max : dial.pointee.answerBy
+        timers.arm(slot, deadline: min(dial.pointee.nextAttemptAt, dial.pointee.giveUpAt, answerBy))
     }
 
     mutating func dialTimerFired(_ slot: Int) {
-        let dial = dials[Int(table[slot].pointee.dial)]
-        if dial.isQueued, dial.attempts.isEmpty {
-            return now >= dial.giveUpAt ? abandon(slot, .queueTimeouts) : settle(slot)
+        let dial = dial(slot)
+        if dial.pointee.isQueued, dial.pointee.attempts.isEmpty {
+            return now >= dial.pointee.giveUpAt ? abandon(slot, .queueTimeouts) : settle(slot)
         }
-        if now >= dial.answerBy {
+        if now >= dial.pointee.answerBy {
             // Before a backend has connected the client's bytes are not read: it may have said all that it should.
-            let clientWasSilent = dial.hello == .incomplete && dial.attempts.contains(where: \.isConnected)
+            let clientWasSilent = dial.pointee.hello == .incomplete && dial.pointee.attempts.contains(where: \.isConnected)
             if !clientWasSilent {
-                for attempt in dial.attempts {
+                for attempt in dial.pointee.attempts {
                     dialFailed(
                         slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
                         isCounted: attempt.isSuspect)
@@ -353,26 +354,26 @@ extension RelayLoop {
             }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
-        if now >= dial.giveUpAt, dial.attempts.contains(where: \.isConnected) {
+        if now >= dial.pointee.giveUpAt, dial.pointee.attempts.contains(where: \.isConnected) {
             // Only in the last resort: those that have connected may still answer.
-            let late = dial.attempts.filter { !$0.isConnected }.map(\.role)
+            let late = dial.pointee.attempts.filter { !$0.isConnected }.map(\.role)
             for role in late {
-                guard let position = dial.attempts.firstIndex(where: { $0.role == role }) else { continue }
+                guard let position = dial.pointee.attempts.firstIndex(where: { $0.role == role }) else { continue }
                 attemptFailed(slot, dial, position, .connect(.timedOut))
             }
             // Where there are more backends than may be dialled at once, others have begun in their place.
-            let isConnecting = dial.attempts.contains { !$0.isConnected }
-            dial.giveUpAt = isConnecting ? now + Self.lastResortConnectTimeout : .max
-        } else if now >= dial.giveUpAt {
-            for attempt in dial.attempts {
+            let isConnecting = dial.pointee.attempts.contains { !$0.isConnected }
+            dial.pointee.giveUpAt = isConnecting ? now + Self.lastResortConnectTimeout : .max
+        } else if now >= dial.pointee.giveUpAt {
+            for attempt in dial.pointee.attempts {
                 dialFailed(slot, attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
             }
             return abandon(slot, .unanswered)
         }
-        if now >= dial.nextAttemptAt {
-            for position in dial.attempts.indices where !dial.attempts[position].isSuspect {
-                let attempt = dial.attempts[position]
-                dial.attempts[position].isSuspect = true
+        if now >= dial.pointee.nextAttemptAt {
+            for position in dial.pointee.attempts.indices where !dial.pointee.attempts[position].isSuspect {
+                let attempt = dial.pointee.attempts[position]
+                dial.pointee.attempts[position].isSuspect = true
                 dialFailed(slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
             }
             dialNext(slot)

@@ -8,26 +8,26 @@ import SystemIO
 extension RelayLoop {
     /// Reads what the client has sent and passes it on to every backend that has connected; to one of them only while it
     /// is not known that it may be sent twice.
-    mutating func sendFlight(_ slot: Int, _ dial: Dial) {
+    mutating func sendFlight(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
         guard readFlight(slot, dial) else { return }
         var position = 0
-        while position < dial.attempts.count {
-            let attempt = dial.attempts[position]
-            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.flightBytes,
-                dial.mayBeSentTwice || position == dial.soleRecipient
+        while position < dial.pointee.attempts.count {
+            let attempt = dial.pointee.attempts[position]
+            guard attempt.isConnected, attempt.isWritable, attempt.sentBytes < dial.pointee.flightBytes,
+                dial.pointee.mayBeSentTwice || position == dial.pointee.soleRecipient
             else {
                 position += 1
                 continue
             }
             switch Socket.send(
-                attempt.descriptor, UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+                attempt.descriptor, UnsafeRawBufferPointer(rebasing: dial.pointee.sentFlight[attempt.sentBytes...]))
             {
             case .moved(let count):
-                dial.attempts[position].sentBytes += count
+                dial.pointee.attempts[position].sentBytes += count
                 noteReplay(slot, dial, to: attempt)
-                if dial.attempts[position].sentBytes < dial.flightBytes { dial.attempts[position].isWritable = false }
+                if dial.pointee.attempts[position].sentBytes < dial.pointee.flightBytes { dial.pointee.attempts[position].isWritable = false }
             case .wouldBlock:
-                dial.attempts[position].isWritable = false
+                dial.pointee.attempts[position].isWritable = false
             case .failed:
                 // The read that follows tells why; without one, the backend has closed.
                 attemptFailed(slot, dial, position, .closed)
@@ -36,50 +36,50 @@ extension RelayLoop {
             }
             position += 1
         }
-        if dial.hello == .opaque, let position = dial.soleRecipient {
+        if dial.pointee.hello == .opaque, let position = dial.pointee.soleRecipient {
             if let frontend = frontends[Int(table[slot].pointee.frontend)] {
                 frontend.pointee.row.add(FrontendCounter.notReplayable.rawValue, 1)
             }
             bind(slot, dial, position, answer: 0, .none)
-        } else if case .replayable = dial.hello, dial.nextAttemptAt == .max, !dial.isExhausted,
+        } else if case .replayable = dial.pointee.hello, dial.pointee.nextAttemptAt == .max, !dial.pointee.isExhausted,
             let frontend = frontends[Int(table[slot].pointee.frontend)],
-            dial.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.flightBytes })
+            dial.pointee.attempts.contains(where: { $0.isConnected && $0.sentBytes == dial.pointee.flightBytes })
         {
-            dial.nextAttemptAt = now + frontend.pointee.firstByte
+            dial.pointee.nextAttemptAt = now + frontend.pointee.firstByte
         }
     }
 
     /// Reads the client's first bytes, once some backend could take them. False when the client is gone.
-    private mutating func readFlight(_ slot: Int, _ dial: Dial) -> Bool {
+    private mutating func readFlight(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) -> Bool {
         let connection = table[slot]
         // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
-        guard dial.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else {
+        guard dial.pointee.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else {
             return true
         }
-        while dial.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
-            dial.prepareFlight()
-            let room = UnsafeMutableRawBufferPointer(rebasing: dial.flight[dial.flightBytes...])
+        while dial.pointee.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
+            dial.pointee.prepareFlight()
+            let room = UnsafeMutableRawBufferPointer(rebasing: dial.pointee.flight[dial.pointee.flightBytes...])
             guard !room.isEmpty else {
-                dial.hello = .opaque
+                dial.pointee.hello = .opaque
                 break
             }
             switch Socket.receive(connection.pointee.sides[0].descriptor, into: room) {
             case .moved(0):
                 connection.pointee.sides[0].hasEnded = true
                 // A client that ends without a whole hello wants nothing: a port scan or a bare health check.
-                if dial.flightBytes == 0 {
+                if dial.pointee.flightBytes == 0 {
                     abandon(slot, .clientClosedEarly)
                     return false
                 }
-                dial.hello = .opaque
+                dial.pointee.hello = .opaque
             case .moved(let count):
-                dial.flightBytes += count
+                dial.pointee.flightBytes += count
                 connection.pointee.lastActivity = now
                 if count < room.count, !connection.pointee.sides[0].peerClosed {
                     connection.pointee.sides[0].isReadable = false
                 }
-                dial.hello = ClientHello(scanning: dial.sentFlight)
-                if case .replayable(let traffic) = dial.hello { connection.pointee.traffic = traffic }
+                dial.pointee.hello = ClientHello(scanning: dial.pointee.sentFlight)
+                if case .replayable(let traffic) = dial.pointee.hello { connection.pointee.traffic = traffic }
             case .wouldBlock:
                 connection.pointee.sides[0].isReadable = false
             case .failed:
@@ -89,7 +89,7 @@ extension RelayLoop {
         }
         // One that waits for its turn is not bound to anything yet: with a hello sent and its stream ended it can finish no
         // handshake, so it has gone away.
-        if dial.isQueued, dial.attempts.isEmpty, connection.pointee.sides[0].peerClosed, dial.mayBeSentTwice {
+        if dial.pointee.isQueued, dial.pointee.attempts.isEmpty, connection.pointee.sides[0].peerClosed, dial.pointee.mayBeSentTwice {
             abandon(slot, .clientClosedEarly)
             return false
         }
@@ -104,9 +104,9 @@ extension RelayLoop {
     /// Binds the client to the backend of an attempt and goes over to relaying.
     ///
     /// `count` bytes of the backend's answer are in the worker's buffer; `events` is what the edge that brought them said.
-    mutating func bind(_ slot: Int, _ dial: Dial, _ position: Int, answer count: Int, _ events: Epoll.Events) {
+    mutating func bind(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, answer count: Int, _ events: Epoll.Events) {
         let connection = table[slot]
-        let attempt = dial.attempts.remove(at: position)
+        let attempt = dial.pointee.attempts.remove(at: position)
         let peerClosed = events.hasAny(of: .peerClosed | .hangUp | .error)
         connection.pointee.state = .relaying
         connection.pointee.backend = attempt.backend
@@ -115,12 +115,12 @@ extension RelayLoop {
         connection.pointee.sides[1] = Side(
             descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
             isWritable: attempt.isWritable, peerClosed: peerClosed)
-        connection.pointee.flows[0].bytes = UInt64(dial.flightBytes)
+        connection.pointee.flows[0].bytes = UInt64(dial.pointee.flightBytes)
         connection.pointee.flows[0].remainder.keep(
-            UnsafeRawBufferPointer(rebasing: dial.sentFlight[attempt.sentBytes...]))
+            UnsafeRawBufferPointer(rebasing: dial.pointee.sentFlight[attempt.sentBytes...]))
         if let backend = backends[Int(attempt.backend)] {
             backend.pointee.row.add(BackendCounter.connections.rawValue, 1)
-            backend.pointee.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.flightBytes))
+            backend.pointee.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.pointee.flightBytes))
         }
         discardDial(slot)
         armTimer(slot)

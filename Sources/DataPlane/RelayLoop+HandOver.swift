@@ -92,9 +92,9 @@ extension RelayLoop {
     }
 
     private func search(_ slot: Int) -> ConnectionRecord.Search {
-        let dial = dials[Int(table[slot].pointee.dial)]
+        let dial = dial(slot)
         var search = ConnectionRecord.Search()
-        search.attempts = dial.attempts.compactMap { attempt in
+        search.attempts = dial.pointee.attempts.compactMap { attempt in
             backends[Int(attempt.backend)].map { backend in
                 ConnectionRecord.Attempt(
                     descriptor: attempt.descriptor, backend: backend.pointee.endpoint.id, role: attempt.role,
@@ -102,19 +102,19 @@ extension RelayLoop {
                     isSuspect: attempt.isSuspect)
             }
         }
-        search.tried = dial.tried
-        search.flight = Array(dial.sentFlight)
-        search.isOpaque = dial.hello == .opaque
-        search.nextRole = dial.nextRole
-        search.firstRecipient = dial.firstRecipient
-        search.nextAttemptAt = dial.nextAttemptAt
-        search.giveUpAt = dial.giveUpAt
-        search.answerBy = dial.answerBy
-        search.queuedAt = dial.isQueued ? dial.queuedAt : nil
-        search.isTurnedAway = dial.isTurnedAway
-        search.isExhausted = dial.isExhausted
-        search.isLastResort = dial.isLastResort
-        search.isReplayed = dial.isReplayed
+        search.tried = dial.pointee.tried
+        search.flight = Array(dial.pointee.sentFlight)
+        search.isOpaque = dial.pointee.hello == .opaque
+        search.nextRole = dial.pointee.nextRole
+        search.firstRecipient = dial.pointee.firstRecipient
+        search.nextAttemptAt = dial.pointee.nextAttemptAt
+        search.giveUpAt = dial.pointee.giveUpAt
+        search.answerBy = dial.pointee.answerBy
+        search.queuedAt = dial.pointee.isQueued ? dial.pointee.queuedAt : nil
+        search.isTurnedAway = dial.pointee.isTurnedAway
+        search.isExhausted = dial.pointee.isExhausted
+        search.isLastResort = dial.pointee.isLastResort
+        search.isReplayed = dial.pointee.isReplayed
         return search
     }
 
@@ -207,39 +207,39 @@ extension RelayLoop {
         // It was never written to, and its first event is for what it says.
         connection.pointee.sides[0].isWritable = true
         let dial = takeDial(slot)
-        dial.tried = search.tried
-        dial.nextRole = search.nextRole
-        dial.firstRecipient = search.firstRecipient
-        dial.nextAttemptAt = later(search.nextAttemptAt)
-        dial.giveUpAt = later(search.giveUpAt)
-        dial.answerBy = later(search.answerBy)
-        dial.isTurnedAway = search.isTurnedAway
-        dial.isExhausted = search.isExhausted
-        dial.isLastResort = search.isLastResort
-        dial.isReplayed = search.isReplayed
-        dial.restoreFlight(search.flight, isOpaque: search.isOpaque)
+        dial.pointee.tried = search.tried
+        dial.pointee.nextRole = search.nextRole
+        dial.pointee.firstRecipient = search.firstRecipient
+        dial.pointee.nextAttemptAt = later(search.nextAttemptAt)
+        dial.pointee.giveUpAt = later(search.giveUpAt)
+        dial.pointee.answerBy = later(search.answerBy)
+        dial.pointee.isTurnedAway = search.isTurnedAway
+        dial.pointee.isExhausted = search.isExhausted
+        dial.pointee.isLastResort = search.isLastResort
+        dial.pointee.isReplayed = search.isReplayed
+        dial.pointee.restoreFlight(search.flight, isOpaque: search.isOpaque)
         for attempt in search.attempts {
-            dial.attempts.append(
+            dial.pointee.attempts.append(
                 Dial.Attempt(
                     descriptor: attempt.descriptor, backend: backend(attempt.backend, endpoints), role: attempt.role,
                     startedAt: attempt.startedAt, isConnected: attempt.isConnected, isWritable: !attempt.isConnected,
                     sentBytes: attempt.sentBytes, isSuspect: attempt.isSuspect))
         }
         guard register(connection.pointee.sides[0].descriptor, slot, role: EventToken.client),
-            dial.attempts.allSatisfy({ register($0.descriptor, slot, role: $0.role) })
+            dial.pointee.attempts.allSatisfy({ register($0.descriptor, slot, role: $0.role) })
         else { return end(slot, .reset) }
         if let queuedAt = search.queuedAt { waitAgain(slot, dial, since: queuedAt) }
         settle(slot)
     }
 
     /// Goes on waiting for its turn to dial, which it had begun elsewhere; or dials, where nobody has to wait any more.
-    private mutating func waitAgain(_ slot: Int, _ dial: Dial, since queuedAt: UInt64) {
+    private mutating func waitAgain(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, since queuedAt: UInt64) {
         let connection = table[slot]
         guard let frontend = frontends[Int(connection.pointee.frontend)] else { return }
         guard frontend.pointee.rate != nil else { return dialNext(slot) }
-        dial.queueEntry = frontend.pointee.queue.append(
-            slot, source: connection.pointee.sourceHash, isRetry: !dial.tried.isEmpty)
-        dial.queuedAt = queuedAt
+        dial.pointee.queueEntry = frontend.pointee.queue.append(
+            slot, source: connection.pointee.sourceHash, isRetry: !dial.pointee.tried.isEmpty)
+        dial.pointee.queuedAt = queuedAt
         frontend.pointee.shared.queued.add(1, ordering: .relaxed)
         queueWakesAt = min(queueWakesAt, now)
     }

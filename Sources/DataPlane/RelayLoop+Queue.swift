@@ -41,13 +41,13 @@ extension RelayLoop {
     ///   taken, and the queue is looked at again when the first of them is due.
     /// - Returns: false when there are candidates and none of them has a place.
     mutating func findPlaces(
-        _ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>, _ rate: ConnectionRate, isItsTurn: Bool
+        _ dial: UnsafeMutablePointer<Dial>, _ frontend: UnsafeMutablePointer<Frontend>, _ rate: ConnectionRate, isItsTurn: Bool
     ) -> Bool {
         passedOver.removeAll(keepingCapacity: true)
         var candidates = 0
         var earliest = UInt64.max
         let isBehindOthers = !isItsTurn && !frontend.pointee.queue.isEmpty
-        let isAny = frontend.pointee.pool.snapshot.forEachCandidate(excluding: dial.tried) { member in
+        let isAny = frontend.pointee.pool.snapshot.forEachCandidate(excluding: dial.pointee.tried) { member in
             candidates += 1
             let due = isBehindOthers ? UInt64.max : nextPlace(of: member.id, rate, isItsTurn: isItsTurn)
             earliest = min(earliest, due)
@@ -78,9 +78,9 @@ extension RelayLoop {
     // MARK: Waiting
 
     /// Has a connection wait for its turn to dial; or, when too many wait, turns away who has the least right to.
-    mutating func joinQueue(_ slot: Int, _ dial: Dial) {
+    mutating func joinQueue(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
         let connection = table[slot]
-        guard !dial.isQueued, let frontend = frontends[Int(connection.pointee.frontend)],
+        guard !dial.pointee.isQueued, let frontend = frontends[Int(connection.pointee.frontend)],
             let rate = frontend.pointee.rate
         else { return }
         let source = connection.pointee.sourceHash
@@ -94,15 +94,15 @@ extension RelayLoop {
             guard (own + 1) * sources <= frontend.pointee.queue.count,
                 let other = frontend.pointee.queue.newestOfLongest
             else { return turnAway(slot, dial, frontend) }
-            let evicted = dials[Int(table[other].pointee.dial)]
+            let evicted = self.dial(other)
             leaveQueue(other, evicted)
             turnAway(other, evicted, frontend)
             settle(other)
         }
-        dial.queueEntry = frontend.pointee.queue.append(slot, source: source, isRetry: !dial.tried.isEmpty)
-        dial.queuedAt = now
+        dial.pointee.queueEntry = frontend.pointee.queue.append(slot, source: source, isRetry: !dial.pointee.tried.isEmpty)
+        dial.pointee.queuedAt = now
         frontend.pointee.shared.queued.add(1, ordering: .relaxed)
-        if dial.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort { noteLastResort(dial, frontend) }
+        if dial.pointee.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort { noteLastResort(dial, frontend) }
         // A place may be due that those before it cannot use.
         if findPlaces(dial, frontend, rate, isItsTurn: true) { queueWakesAt = min(queueWakesAt, now) }
     }
@@ -118,19 +118,19 @@ extension RelayLoop {
     }
 
     /// There is no room to wait: a client without an attempt under way is reset, any other makes do with what it has for now.
-    private func turnAway(_ slot: Int, _ dial: Dial, _ frontend: UnsafeMutablePointer<Frontend>) {
-        if dial.attempts.isEmpty {
-            dial.isTurnedAway = true
+    private func turnAway(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ frontend: UnsafeMutablePointer<Frontend>) {
+        if dial.pointee.attempts.isEmpty {
+            dial.pointee.isTurnedAway = true
         } else {
-            dial.nextAttemptAt = now + frontend.pointee.stagger
+            dial.pointee.nextAttemptAt = now + frontend.pointee.stagger
         }
     }
 
     /// Takes a connection out of the queue, if it is in it.
-    mutating func leaveQueue(_ slot: Int, _ dial: Dial) {
-        guard dial.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
-        frontend.pointee.queue.remove(dial.queueEntry)
-        dial.queueEntry = -1
+    mutating func leaveQueue(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
+        guard dial.pointee.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
+        frontend.pointee.queue.remove(dial.pointee.queueEntry)
+        dial.pointee.queueEntry = -1
         frontend.pointee.shared.queued.subtract(1, ordering: .relaxed)
         if frontend.pointee.queue.isEmpty { giveUpPlaces(frontend) }
     }
@@ -150,8 +150,8 @@ extension RelayLoop {
         for slot in 0..<table.usedSlots {
             let connection = table[slot]
             guard connection.pointee.state == .dialing, connection.pointee.frontend == Int32(index) else { continue }
-            let dial = dials[Int(connection.pointee.dial)]
-            guard dial.isQueued, dial.tried.isEmpty else { continue }
+            let dial = dial(slot)
+            guard dial.pointee.isQueued, dial.pointee.tried.isEmpty else { continue }
             noteLastResort(dial, frontend)
             settle(slot)
         }
@@ -171,13 +171,13 @@ extension RelayLoop {
         while let frontend = frontends[index], passed < frontend.pointee.queue.sourceCount,
             let slot = frontend.pointee.queue.next
         {
-            let dial = dials[Int(table[slot].pointee.dial)]
+            let dial = dial(slot)
             dialNext(slot, isItsTurn: true)
-            if dial.isQueued {
+            if dial.pointee.isQueued {
                 settle(slot)
                 // Where one that has all backends to choose from must wait, so must nearly all. One that has tried some may
                 // only have to wait for the rest.
-                guard !dial.tried.isEmpty else { return }
+                guard !dial.pointee.tried.isEmpty else { return }
                 if frontend.pointee.queue.next == slot { frontend.pointee.queue.passTurn() }
                 passed += 1
                 continue
@@ -189,16 +189,16 @@ extension RelayLoop {
     }
 
     /// The connection whose turn it was is dialled: counts how long it has waited, and gives it time for what it waited for.
-    mutating func endWait(_ slot: Int, _ dial: Dial) {
-        guard dial.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
-        let wait = now - min(now, dial.queuedAt)
+    mutating func endWait(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
+        guard dial.pointee.isQueued, let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
+        let wait = now - min(now, dial.pointee.queuedAt)
         frontend.pointee.row.add(FrontendShared.queueBucket(nanoseconds: wait), 1)
         frontend.pointee.row.add(FrontendCounter.queueNanoseconds.rawValue, wait)
         if frontend.pointee.queue.next == slot { frontend.pointee.queue.passTurn() }
         leaveQueue(slot, dial)
-        guard !dial.isLastResort else { return }
-        dial.giveUpAt = max(dial.giveUpAt, now + frontend.pointee.stagger)
-        dial.answerBy = max(dial.answerBy, now + frontend.pointee.firstByteTimeout)
+        guard !dial.pointee.isLastResort else { return }
+        dial.pointee.giveUpAt = max(dial.pointee.giveUpAt, now + frontend.pointee.stagger)
+        dial.pointee.answerBy = max(dial.pointee.answerBy, now + frontend.pointee.firstByteTimeout)
     }
 
     /// The rate of a frontend is another now: places taken at the old one are forgotten.

@@ -106,7 +106,7 @@ struct RelayLoop: ~Copyable {
     var backends = Slots<Backend>()
     /// `BackendID.rawValue` to index into `backends`.
     var backendIndices: [UInt32: Int32] = [:]
-    var dials: [Dial] = []
+    var dials = Slots<Dial>()
     var vacantDials: [Int32] = []
     /// By slot: where the client is. Empty unless ends are told.
     var clients: [SocketAddress?] = []

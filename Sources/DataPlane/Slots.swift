@@ -2,7 +2,7 @@
 ///
 /// An element of an array is copied out when a class or an array is among its fields, with a count to keep for each; here it
 /// is used where it stands. A number is given again after its value has gone.
-struct Slots<Element>: ~Copyable {
+struct Slots<Element: ~Copyable>: ~Copyable {
     private var pointers: [UnsafeMutablePointer<Element>?] = []
 
     deinit {
@@ -21,6 +21,13 @@ struct Slots<Element>: ~Copyable {
     /// Puts a value at the lowest vacant number, and returns that.
     mutating func insert(_ element: consuming Element) -> Int {
         let index = pointers.firstIndex { $0 == nil } ?? pointers.count
+        insert(element, at: index)
+        return index
+    }
+
+    /// Puts a value at a number that was never given out, and returns that.
+    mutating func append(_ element: consuming Element) -> Int {
+        let index = pointers.count
         insert(element, at: index)
         return index
     }
