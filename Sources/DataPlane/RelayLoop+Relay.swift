@@ -160,9 +160,12 @@ extension RelayLoop {
     }
 
     /// Whether the end of a side's stream is all that is left to read after a short read, and is then carried across.
+    ///
+    /// Not where the other stream has ended: whoever still has words then, as TLS clients do, resets as often as not, and
+    /// what was held back would need a push.
     func isEndDue(_ connection: UnsafeMutablePointer<Connection>, _ side: Int) -> Bool {
         connection.pointee.sides[side].peerClosed && !connection.pointee.sides[side].hasFailed
-            && !connection.pointee.isBroken
+            && !connection.pointee.isBroken && !connection.pointee.flows[1 - side].endForwarded
     }
 
     /// Sends bytes from the worker's buffer; keeps what the socket refuses. False when the connection has ended.
