@@ -22,172 +22,173 @@ package enum ClientHello: Equatable, Sendable {
 
     /// Looks at all bytes that the client has sent so far.
     ///
-    /// Cost: one pass over record headers while incomplete, one pass over the extensions when complete.
+    /// Cost: one pass over record headers while incomplete, one pass over the extensions when complete; a hello that comes in
+    /// several records is put together first.
     package init(scanning bytes: UnsafeRawBufferPointer) {
-        var records = RecordReader(bytes)
-        guard let header = records.handshakeHeader else {
-            self = records.isPossible ? .incomplete : .opaque
-            return
+        let records = HandshakeRecords(bytes)
+        let scanned = records.withPayload { payload in
+            var message = Cursor(payload)
+            guard let type = message.integer(bytes: 1), let length = message.integer(bytes: 3) else {
+                return nil as Self?
+            }
+            guard type == 1, length <= 65_536 else { return .opaque }
+            guard message.rest >= length else { return nil }
+            // Early data or a second message behind the hello would be lost on a backend that gets the hello alone.
+            guard records.areIntact, message.rest == length, let facts = Facts(hello: message), !facts.hasEarlyData
+            else {
+                return .opaque
+            }
+            return .replayable(facts.offersHTTP2 ? .http2 : .upgrade)
         }
-        guard header.type == 1, header.length <= 65_536 else {
-            self = .opaque
-            return
-        }
-        guard records.available >= header.length else {
-            self = records.isPossible ? .incomplete : .opaque
-            return
-        }
-        // Early data or a second message behind the hello would be lost on a backend that gets the hello alone.
-        guard records.isPossible, records.available == header.length, records.endsWithLastRecord,
-            let facts = records.parseHello(length: header.length), !facts.hasEarlyData
-        else {
-            self = .opaque
-            return
-        }
-        self = .replayable(facts.offersHTTP2 ? .http2 : .upgrade)
+        self = scanned ?? (records.arePossible ? .incomplete : .opaque)
     }
 }
 
-/// Reads a handshake message that may be spread over several TLS records.
-private struct RecordReader {
-    /// All bytes seen so far.
+/// The TLS records that a client's first bytes consist of, as far as they carry handshake messages (RFC 8446 section 5.1).
+private struct HandshakeRecords {
     private let bytes: UnsafeRawBufferPointer
-    /// The next byte to read, inside a record.
-    private var position = 0
-    /// Where the record that holds `position` ends.
-    private var recordEnd = 0
-    /// Handshake bytes present beyond `position`, over all records.
-    private(set) var available = 0
-    /// False once the bytes cannot be a sequence of handshake records.
-    private(set) var isPossible = true
-    /// Whether the last record is all there.
-    private(set) var endsWithLastRecord = true
+    /// How many bytes the records carry, as far as they are there.
+    private var payloadBytes = 0
+    /// Where the first record ends, as far as it is there.
+    private var firstRecordEnd = 0
+    /// False once the bytes cannot be a sequence of such records.
+    private(set) var arePossible = true
+    private var endsWithLastRecord = true
+
+    /// Whether they are such records and the last one is all there.
+    var areIntact: Bool { arePossible && endsWithLastRecord }
 
     private static let handshake: UInt8 = 22
-    private static let recordHeaderLength = 5
-    private static let maximumRecordLength = 16_384 + 256
-
-    init(_ bytes: UnsafeRawBufferPointer) {
-        self.bytes = bytes
-        countAvailable()
-    }
+    private static let headerLength = 5
+    private static let maximumLength = 16_384 + 256
 
     /// Walks over the record headers.
-    private mutating func countAvailable() {
+    init(_ bytes: UnsafeRawBufferPointer) {
+        self.bytes = bytes
         var offset = 0
         while offset < bytes.count {
             let rest = bytes.count - offset
             guard bytes[offset] == Self.handshake, rest < 2 || bytes[offset + 1] == 3 else {
-                isPossible = false
+                arePossible = false
                 return
             }
-            guard rest >= Self.recordHeaderLength else {
+            guard rest >= Self.headerLength else {
                 endsWithLastRecord = false
                 return
             }
-            let length = Int(bytes[offset + 3]) << 8 | Int(bytes[offset + 4])
-            guard length > 0, length <= Self.maximumRecordLength else {
-                isPossible = false
+            let length = Self.length(bytes, offset)
+            guard length > 0, length <= Self.maximumLength else {
+                arePossible = false
                 return
             }
-            offset += Self.recordHeaderLength
-            available += min(length, bytes.count - offset)
-            if length > bytes.count - offset { endsWithLastRecord = false }
+            offset += Self.headerLength
+            let present = min(length, bytes.count - offset)
+            payloadBytes += present
+            if firstRecordEnd == 0 { firstRecordEnd = offset + present }
+            if present < length { endsWithLastRecord = false }
             offset += length
         }
     }
 
-    /// The message's type and length, once four bytes are there. Moves past them.
-    var handshakeHeader: (type: UInt8, length: Int)? {
-        mutating get {
-            guard available >= 4, let type = next(), let length = nextInteger(bytes: 3) else { return nil }
-            return (type, length)
+    private static func length(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Int {
+        Int(bytes[offset + 3]) << 8 | Int(bytes[offset + 4])
+    }
+
+    /// Calls `body` with what the records carry, in one piece.
+    func withPayload<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        // Nearly always there is one record.
+        if payloadBytes == 0 { return body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        if firstRecordEnd - Self.headerLength == payloadBytes {
+            return body(UnsafeRawBufferPointer(rebasing: bytes[Self.headerLength..<firstRecordEnd]))
+        }
+        return withUnsafeTemporaryAllocation(byteCount: payloadBytes, alignment: 1) { whole in
+            var (offset, filled) = (0, 0)
+            while filled < payloadBytes {
+                let start = offset + Self.headerLength
+                let piece = bytes[start..<min(start + Self.length(bytes, offset), bytes.count)]
+                UnsafeMutableRawBufferPointer(rebasing: whole[filled...]).copyBytes(from: piece)
+                filled += piece.count
+                offset = start + piece.count
+            }
+            return body(UnsafeRawBufferPointer(whole))
         }
     }
+}
 
-    /// The next handshake byte.
-    private mutating func next() -> UInt8? {
-        guard enterRecord() else { return nil }
-        defer { advance(1) }
-        return bytes[position]
-    }
+/// Reads a message from its front to its end, and never beyond.
+private struct Cursor {
+    private let bytes: UnsafeRawBufferPointer
+    private var position = 0
 
-    /// Goes past record headers to a handshake byte. False when there is none.
-    private mutating func enterRecord() -> Bool {
-        while position == recordEnd {
-            guard bytes.count - position >= Self.recordHeaderLength else { return false }
-            let length = Int(bytes[position + 3]) << 8 | Int(bytes[position + 4])
-            position += Self.recordHeaderLength
-            recordEnd = position + length
-        }
-        return position < bytes.count
-    }
+    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    private mutating func advance(_ count: Int) {
-        position += count
-        available -= count
-    }
+    /// How many bytes are left.
+    var rest: Int { bytes.count - position }
 
-    private mutating func nextInteger(bytes count: Int) -> Int? {
+    /// The next number, in network byte order; nil when there are too few bytes.
+    @inline(__always)
+    mutating func integer(bytes count: Int) -> Int? {
+        guard rest >= count else { return nil }
         var value = 0
-        for _ in 0..<count {
-            guard let byte = next() else { return nil }
-            value = value << 8 | Int(byte)
-        }
+        for offset in position..<position + count { value = value << 8 | Int(bytes[offset]) }
+        position += count
         return value
     }
 
-    private mutating func skip(_ count: Int) -> Bool {
-        var left = count
-        while left > 0 {
-            guard enterRecord() else { return false }
-            let step = min(left, min(recordEnd, bytes.count) - position)
-            advance(step)
-            left -= step
-        }
+    /// Goes over so many bytes; false when there are too few.
+    @inline(__always)
+    mutating func skip(_ count: Int) -> Bool {
+        guard rest >= count else { return false }
+        position += count
         return true
     }
 
-    /// Reads the extensions of a whole hello. nil: the lengths inside do not add up.
-    mutating func parseHello(length: Int) -> (offersHTTP2: Bool, hasEarlyData: Bool)? {
-        let end = available - length
-        var facts = (offersHTTP2: false, hasEarlyData: false)
+    /// The content of a vector, whose length is a number of so many bytes before it; nil when there are too few bytes.
+    @inline(__always)
+    mutating func vector(lengthBytes: Int) -> Cursor? {
+        guard let count = integer(bytes: lengthBytes), rest >= count else { return nil }
+        defer { position += count }
+        return Cursor(UnsafeRawBufferPointer(rebasing: bytes[position..<position + count]))
+    }
+}
+
+/// What the extensions of a hello say.
+private struct Facts {
+    private(set) var offersHTTP2 = false
+    private(set) var hasEarlyData = false
+
+    /// Reads a whole hello. nil: the lengths inside do not add up.
+    init?(hello: Cursor) {
+        var hello = hello
         // legacy_version, random, then three vectors: session id, cipher suites, compression methods.
-        guard skip(34), let session = nextInteger(bytes: 1), skip(session), let ciphers = nextInteger(bytes: 2),
-            skip(ciphers), let compressions = nextInteger(bytes: 1), skip(compressions), available >= end
+        guard hello.skip(34), hello.vector(lengthBytes: 1) != nil, hello.vector(lengthBytes: 2) != nil,
+            hello.vector(lengthBytes: 1) != nil
         else { return nil }
-        if available == end { return facts }  // TLS 1.2 without extensions
-        guard let extensions = nextInteger(bytes: 2), available - end == extensions else { return nil }
-        while available > end {
-            guard let type = nextInteger(bytes: 2), let size = nextInteger(bytes: 2), available - end >= size else {
+        if hello.rest == 0 { return }  // TLS 1.2 without extensions
+        guard var extensions = hello.vector(lengthBytes: 2), hello.rest == 0 else { return nil }
+        while extensions.rest > 0 {
+            guard let type = extensions.integer(bytes: 2), let content = extensions.vector(lengthBytes: 2) else {
                 return nil
             }
-            let after = available - size
             switch type {
             case 16:  // application_layer_protocol_negotiation
-                guard let offers = offersHTTP2(until: after) else { return nil }
-                facts.offersHTTP2 = offers
+                guard let offers = Self.offersHTTP2(content) else { return nil }
+                offersHTTP2 = offers
             case 42:  // early_data
-                facts.hasEarlyData = true
+                hasEarlyData = true
             default: break
             }
-            guard available >= after, skip(available - after) else { return nil }
         }
-        return facts
     }
 
-    /// Whether the protocol list, which ends where `after` handshake bytes are left, has `h2`.
-    private mutating func offersHTTP2(until after: Int) -> Bool? {
-        guard let list = nextInteger(bytes: 2), available - after == list else { return nil }
+    /// Whether the protocol list has `h2`.
+    private static func offersHTTP2(_ content: Cursor) -> Bool? {
+        var content = content
+        guard var list = content.vector(lengthBytes: 2), content.rest == 0 else { return nil }
         var found = false
-        while available > after {
-            guard let size = nextInteger(bytes: 1), available - after >= size else { return nil }
-            if size == 2 {
-                guard let name = nextInteger(bytes: 2) else { return nil }
-                found = found || name == 0x6832  // "h2"
-            } else if !skip(size) {
-                return nil
-            }
+        while list.rest > 0 {
+            guard var name = list.vector(lengthBytes: 1) else { return nil }
+            found = found || (name.rest == 2 && name.integer(bytes: 2) == 0x6832)  // "h2"
         }
         return found
     }
