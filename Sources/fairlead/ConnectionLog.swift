@@ -17,7 +17,7 @@ final class ConnectionLog: Sendable {
     private let names = Locked<[BackendID: String]>([:])
     /// Lines that wait to be written.
     private let waiting = Atomic(0)
-    /// Connections that no line tells of, since the last line.
+    /// Connections that no line tells of, since the last one that was accepted.
     private let omitted = Atomic(0)
 
     /// The most lines that wait, a few megabytes: standard error may be a pipe that nobody reads.
@@ -46,8 +46,8 @@ final class ConnectionLog: Sendable {
             omitted.add(1, ordering: .relaxed)
             return
         }
+        let count = omitted.exchange(0, ordering: .relaxed)
         queue.async { [self] in
-            let count = omitted.exchange(0, ordering: .relaxed)
             if count > 0 { logger.warning("\(count) connections were not logged: the log is not read fast enough") }
             write(connection)
             waiting.subtract(1, ordering: .relaxed)

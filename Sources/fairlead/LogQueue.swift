@@ -15,7 +15,7 @@ final class LogQueue: Sendable {
     private let limit: Int
     /// Lines that wait to be written.
     private let waiting = Atomic(0)
-    /// Lines that were given up, since the last one that was written.
+    /// Lines that were given up, since the last one that was accepted.
     private let omitted = Atomic(0)
 
     /// - Parameter limit: The most lines that wait; those beyond are given up and counted.
@@ -26,16 +26,17 @@ final class LogQueue: Sendable {
 
     /// Has a line written. Any thread; returns at once.
     ///
-    /// - Parameter write: Writes it; told how many lines were given up before it.
+    /// - Parameter write: Writes it; told how many lines were given up between the one before and this.
     func add(_ write: @escaping @Sendable (_ omitted: Int) -> Void) {
-        if DispatchQueue.getSpecific(key: key) != nil { return write(omitted.exchange(0, ordering: .relaxed)) }
+        if DispatchQueue.getSpecific(key: key) != nil { return write(0) }
         guard waiting.add(1, ordering: .relaxed).newValue <= limit else {
             waiting.subtract(1, ordering: .relaxed)
             omitted.add(1, ordering: .relaxed)
             return
         }
+        let count = omitted.exchange(0, ordering: .relaxed)
         queue.async { [self] in
-            write(omitted.exchange(0, ordering: .relaxed))
+            write(count)
             waiting.subtract(1, ordering: .relaxed)
         }
     }
