@@ -66,8 +66,8 @@ import Testing
         let queue = LogQueue(limit: 3)
         let (hasBegun, isStuck) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let seen = Locked<[Int]>([])
-        let note = { @Sendable omitted in seen.withLock { $0.append(omitted) } }
-        queue.add { _ in
+        let note = { @Sendable (omitted: Int, _: Double) in seen.withLock { $0.append(omitted) } }
+        queue.add { _, _ in
             hasBegun.signal()
             isStuck.wait()
         }
@@ -81,10 +81,28 @@ import Testing
         for _ in 0..<2 { queue.add(note) }
         queue.flush()
         #expect(seen.withLock { $0 } == [0, 0, 3, 0])
-        // What is logged while a line is written belongs to it.
-        queue.queue.async { queue.add(note) }
+    }
+
+    @Test func `a line has the time at which it was added, and what is logged while it is written too`() {
+        let queue = LogQueue()
+        let connections = LogQueue(beside: queue)
+        let isStuck = DispatchSemaphore(value: 0)
+        let times = Locked<[Double]>([])
+        queue.add { _, _ in isStuck.wait() }
+        let before = WallClock.seconds()
+        connections.add { _, time in
+            queue.add { omitted, part in
+                #expect(omitted == 0)
+                times.withLock { $0 += [time, part] }
+            }
+            times.withLock { $0.append(.infinity) }
+        }
+        let after = WallClock.seconds()
+        isStuck.signal()
         queue.flush()
-        #expect(seen.withLock { $0 } == [0, 0, 3, 0, 0])
+        let seen = times.withLock { $0 }
+        #expect(seen.count == 3 && seen[2] == .infinity, "\(seen)")
+        #expect(seen[0] == seen[1] && (before...after).contains(seen[0]), "\(seen)")
     }
 
     @Test func `a text from elsewhere is neither another pair nor another line, and steers no terminal`() {
