@@ -9,6 +9,9 @@ import SystemIO
 final class LogQueue: Sendable {
     /// The process's.
     static let shared = LogQueue()
+    /// How long the end of a program waits for lines that nobody reads; and how long while the relay stands still.
+    static let patience = DispatchTimeInterval.seconds(2)
+    static let haste = DispatchTimeInterval.milliseconds(200)
 
     /// When the line that this thread writes was added: what is logged meanwhile is a part of it.
     @TaskLocal private static var time: Double?
@@ -49,7 +52,7 @@ final class LogQueue: Sendable {
     /// Waits until what was added before is written. Blocks: for the end of a program.
     ///
     /// - Parameter patience: At most so long, when nobody reads it.
-    func flush(within patience: DispatchTimeInterval = .seconds(2)) {
+    func flush(within patience: DispatchTimeInterval = patience) {
         let isWritten = DispatchSemaphore(value: 0)
         queue.async { isWritten.signal() }
         _ = isWritten.wait(timeout: .now() + patience)
