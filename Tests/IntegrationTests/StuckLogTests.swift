@@ -1,4 +1,5 @@
 import Dispatch
+import FoundationEssentials
 import Glibc
 import SystemIO
 import TestSupport
@@ -59,6 +60,17 @@ import Testing
         let client = try await RawConnection(to: address)
         try await client.send([1, 2, 3])
         #expect(try await client.receive(3) == [1, 2, 3])
+        #expect(try await fairlead.stop() == 0)
+    }
+
+    @Test func `standard streams that are closed become nobody's sockets`() async throws {
+        let server = try EchoServer()
+        let fairlead = try await RunningFairlead.start(
+            ConfigurationText(.init(tcp: [], [.init(name: "a", address: server.address)])), hasStreams: false)
+        for number in 0...2 {
+            let link = "/proc/\(fairlead.process.identifier)/fd/\(number)"
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "/dev/null")
+        }
         #expect(try await fairlead.stop() == 0)
     }
 
