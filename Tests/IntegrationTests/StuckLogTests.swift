@@ -24,6 +24,12 @@ import Testing
 
         deinit { closeDescriptor(reader) }
 
+        /// Writes until a writer would have to wait.
+        func fill() {
+            let byte: UInt8 = 0
+            while withUnsafeBytes(of: byte, { write(reader, $0.baseAddress, 1) }) == 1 {}
+        }
+
         /// Whether a writer would have to wait.
         var isFull: Bool {
             var state = pollfd(fd: reader, events: Int16(POLLOUT), revents: 0)
@@ -72,6 +78,27 @@ import Testing
             #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "/dev/null")
         }
         #expect(try await fairlead.stop() == 0)
+    }
+
+    @Test(arguments: [nil, "100ms"]) func `a demo that nobody reads ends, and leaves no keys behind`(
+        length: String?
+    ) async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-demo-")
+        let pipe = try StuckPipe("\(directory.path)/output")
+        pipe.fill()
+        let demo = try ChildProcess(
+            [
+                "/bin/sh", "-c", "exec \"$@\" >'\(pipe.path)'", "sh", "env", "TMPDIR=\(directory.path)",
+                FairleadBinary.path, "demo",
+            ] + (length.map { ["--for", $0] } ?? []), directory: directory.path, stem: "demo")
+        func folders() -> [String] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+            return names.filter { $0.hasPrefix("fairlead-demo-") }
+        }
+        try await until("its folder") { !folders().isEmpty }
+        if length == nil { demo.signal(SIGTERM) }
+        #expect(try await demo.exitCode() == 0)
+        #expect(folders().isEmpty)
     }
 
     @Test func `lines beyond the limit are counted, and told of where they are missing`() {
