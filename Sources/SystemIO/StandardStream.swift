@@ -5,8 +5,8 @@ package enum StandardStream: Int32, Sendable {
     case output = 1
     case error = 2
 
-    /// Opens /dev/null in the place of each standard stream, input included, that the program was started without. A socket would
-    /// get the number else, and what is meant for the stream. Call it before anything is opened.
+    /// Opens /dev/null in the place of each standard stream, input included, that the program was started without. Else a
+    /// socket would get the number, and what is meant for the stream. Call it before anything is opened.
     package static func openMissing() {
         for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 { _ = open("/dev/null", O_RDWR) }
     }
