@@ -22,6 +22,7 @@ extension RelayLoop {
     /// Covers what is not covered yet, and tidies the queue.
     mutating func renewCover() -> CoverTurn {
         guard let cover else { return CoverTurn() }
+        cover.endLeavers(at: now)
         do throws(DescriptorQueue.Failure) {
             try tidy(cover)
             var slots: [Int] = []
@@ -147,7 +148,8 @@ extension RelayLoop {
         table.inHand = former
     }
 
-    /// Ends a covered connection for all who have duplicates of its sockets; ours are still to be closed.
+    /// Ends a covered connection for all who have duplicates of its sockets. Ours are still to be closed, but for those that
+    /// the cover has taken.
     func uncover(_ slot: Int, _ ending: Ending) {
         let connection = table[slot]
         guard connection.pointee.isCovered, let cover else { return }
@@ -155,22 +157,22 @@ extension RelayLoop {
         // end with their end, and broken ones with a reset.
         if ending == .orderly { cover.strike(slot) }
         for side in 0..<2 {
-            let descriptor = connection.pointee.sides[side].descriptor
             switch ending {
-            case .orderly: Self.endForAll(descriptor)
-            case .reset: Socket.abort(descriptor)
+            case .orderly: endForAll(&connection.pointee.sides[side], cover)
+            case .reset: Socket.abort(connection.pointee.sides[side].descriptor)
             }
         }
         if ending == .reset { cover.strike(slot) }
     }
 
     /// Ends what close(2) would end if there were no duplicates. That resets a connection when something is unread: whoever has
-    /// sent it may wait for room, and would without end. Where the peer has yet to take something it is left to take it.
-    private static func endForAll(_ descriptor: BorrowedDescriptor) {
-        if Socket.unreadBytes(descriptor) > 0, Socket.unsentBytes(descriptor) == 0 {
-            Socket.abort(descriptor)
-        } else {
-            Socket.shutdownBoth(descriptor)
-        }
+    /// sent it may wait for room, and would without end. Where the peer has yet to take something it is left to take it first,
+    /// and the cover takes the socket.
+    private func endForAll(_ side: inout Side, _ cover: WorkerCover) {
+        guard Socket.unreadBytes(side.descriptor) > 0 else { return Socket.shutdownBoth(side.descriptor) }
+        guard Socket.unsentBytes(side.descriptor) > 0 else { return Socket.abort(side.descriptor) }
+        Socket.shutdownBoth(side.descriptor)
+        cover.takeLeaver(side.descriptor, at: now)
+        side.descriptor = -1
     }
 }

@@ -26,6 +26,10 @@ final class WorkerCover: @unchecked Sendable {
     private static let messageAllowance = 64
     /// The most old messages that one turn adds again.
     static let messagesATurn = 8
+    /// How long the peer of a leaver may take, whatever it does: 60 s.
+    static let leaverPatience: UInt64 = 60_000_000_000
+    /// The most leavers; beyond it the oldest is ended.
+    private static let leaverLimit = 1024
 
     let memory: SharedMemory
     let table: CoverTable
@@ -37,6 +41,14 @@ final class WorkerCover: @unchecked Sendable {
     private(set) var dead = 0
     /// How many messages are in the queue.
     var messageCount: Int { messages.count }
+    /// A socket that is shut down, with bytes that nobody will read, and others that its peer has yet to take.
+    private struct Leaver {
+        let socket: BorrowedDescriptor
+        /// When it is ended at the latest, in monotonic nanoseconds.
+        let deadline: UInt64
+    }
+    /// They belong to the cover; the oldest first.
+    private var leavers: [Leaver] = []
     /// The last message found no room.
     private(set) var isCramped = false
 
@@ -47,11 +59,39 @@ final class WorkerCover: @unchecked Sendable {
         queue = try DescriptorQueue()
     }
 
+    deinit { leavers.forEach(Self.end) }
+
     /// A connection of the queue has ended.
     func strike(_ slot: Int) {
         table[slot].pointee.isCovered = 0
         live -= 1
         dead += 1
+    }
+
+    /// Takes a socket of a connection that has ended, to end it for all who have duplicates once its peer has taken everything.
+    ///
+    /// - Parameters:
+    ///   - socket: The cover's from now on.
+    ///   - now: Monotonic nanoseconds.
+    func takeLeaver(_ socket: BorrowedDescriptor, at now: UInt64) {
+        if leavers.count == Self.leaverLimit { Self.end(leavers.removeFirst()) }
+        leavers.append(Leaver(socket: socket, deadline: now + Self.leaverPatience))
+    }
+
+    /// Ends the leavers whose peers have taken everything (SIOCOUTQ), or have had their time.
+    ///
+    /// - Parameter now: Monotonic nanoseconds.
+    func endLeavers(at now: UInt64) {
+        leavers.removeAll { leaver in
+            guard leaver.deadline <= now || Socket.unsentBytes(leaver.socket) == 0 else { return false }
+            Self.end(leaver)
+            return true
+        }
+    }
+
+    private static func end(_ leaver: Leaver) {
+        Socket.abort(leaver.socket)
+        closeDescriptor(leaver.socket)
     }
 
     /// Adds connections, and their sockets, to the end of the queue.

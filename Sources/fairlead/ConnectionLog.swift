@@ -1,8 +1,6 @@
 import Balancing
 import DataPlane
-import Dispatch
 import Logging
-import Synchronization
 import SystemIO
 
 /// Logs each client's connection when it is over (`logging.connections`).
@@ -11,24 +9,16 @@ import SystemIO
 /// is behind an entry of an API server's log.
 final class ConnectionLog: Sendable {
     private let logger: Logger
-    /// Where lines are written.
-    private let queue: DispatchQueue
+    /// Where lines are made and written: a worker has no time for that. With a limit of its own, so that many connections
+    /// leave room for what else is logged.
+    private let queue = LogQueue(beside: .shared)
     /// What backends are called; also those that have left the pool, whose connections may last.
     private let names = Locked<[BackendID: String]>([:])
-    /// Lines that wait to be written.
-    private let waiting = Atomic(0)
-    /// Connections that no line tells of, since the last line.
-    private let omitted = Atomic(0)
 
-    /// The most lines that wait, a few megabytes: standard error may be a pipe that nobody reads.
-    private static let waitingLimit = 10_000
     /// The most names that are kept.
     private static let nameLimit = 8_192
 
-    init(logger: Logger, queue: DispatchQueue) {
-        self.logger = logger
-        self.queue = queue
-    }
+    init(logger: Logger) { self.logger = logger }
 
     /// Remembers what backends are called.
     func note(_ members: [PoolMember]) {
@@ -39,18 +29,11 @@ final class ConnectionLog: Sendable {
         }
     }
 
-    /// Has a line written. Any thread; returns at once.
+    /// Has a line written, with this moment as its time. Any thread; returns at once.
     func add(_ connection: EndedConnection) {
-        guard waiting.add(1, ordering: .relaxed).newValue <= Self.waitingLimit else {
-            waiting.subtract(1, ordering: .relaxed)
-            omitted.add(1, ordering: .relaxed)
-            return
-        }
-        queue.async { [self] in
-            let count = omitted.exchange(0, ordering: .relaxed)
-            if count > 0 { logger.warning("\(count) connections were not logged: the log is not read fast enough") }
+        queue.add { [self] omitted, _ in
+            if omitted > 0 { logger.warning("\(omitted) connections were not logged: the log is not read fast enough") }
             write(connection)
-            waiting.subtract(1, ordering: .relaxed)
         }
     }
 

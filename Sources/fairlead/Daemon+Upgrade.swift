@@ -93,7 +93,7 @@ extension Daemon {
         let (bytes, descriptors) = state.written()
         await giveUpKeeping()
         // What the relay has told until it stood still. A log that nobody reads must not use up the time in which it does.
-        LogQueue.shared.flush(within: .milliseconds(200))
+        LogQueue.shared.flush(within: LogQueue.haste)
         // With no wait between this and the other program. A signal that this one has taken is not there for the next.
         signals?.hold()
         defer { signals?.resume() }

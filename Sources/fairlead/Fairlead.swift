@@ -5,6 +5,7 @@ import SystemIO
 @main
 enum Program {
     static func main() {
+        StandardStream.openMissing()
         Task.detached {
             await Fairlead.main()
             Fairlead.exit()

@@ -29,8 +29,9 @@ struct LogOutput: LogHandler {
     func log(event: LogEvent) {
         let pairs = (event.metadata.map { metadata.merging($0) { _, new in new } } ?? metadata)
             .map { (key: $0.key, value: "\($0.value)") }.sorted { $0.key < $1.key }
-        let (level, message, time) = (event.level, "\(event.message)", Self.time())
-        LogQueue.shared.add { omitted in
+        let (level, message) = (event.level, "\(event.message)")
+        LogQueue.shared.add { omitted, seconds in
+            let time = Timestamp(secondsSince1970: seconds).description
             if omitted > 0 {
                 write(.warning, "\(omitted) lines were not logged: the log is not read fast enough", [], time)
             }
@@ -60,10 +61,6 @@ struct LogOutput: LogHandler {
         case .journal: "<\(level.priority)>\(Self.oneLine(message))\(Self.text(pairs))"
         case .json: Self.json(level, message, pairs, time)
         }
-    }
-
-    private static func time() -> String {
-        Timestamp(secondsSince1970: WallClock.seconds()).description
     }
 
     /// Text that cannot be taken for a second line, and steers no terminal.

@@ -1,7 +1,6 @@
 import Balancing
 import ControlPlane
 import DataPlane
-import Dispatch
 import Logging
 import SystemIO
 
@@ -29,8 +28,6 @@ struct RelayPublisher: PoolPublisher {
 final class RelayObserver: DataPlaneEvents {
     private let controllers = Locked<[FrontendController]>([])
     private let logger: Logger
-    /// Where lines are made and written: a worker has no time for that.
-    private let logQueue = LogQueue.shared.queue
     /// When a pause was logged last, in monotonic nanoseconds.
     private let pauseLoggedAt = Locked<UInt64?>(nil)
     /// Takes the ends of connections; nil: they are not logged.
@@ -42,7 +39,7 @@ final class RelayObserver: DataPlaneEvents {
     /// - Parameter logsConnections: Whether the end of each client's connection is logged.
     init(logger: Logger, logsConnections: Bool) {
         self.logger = logger
-        connectionLog = logsConnections ? ConnectionLog(logger: logger, queue: logQueue) : nil
+        connectionLog = logsConnections ? ConnectionLog(logger: logger) : nil
     }
 
     /// Who is told of failures from now on.
@@ -68,10 +65,8 @@ final class RelayObserver: DataPlaneEvents {
             return true
         }
         guard isNews else { return }
-        logQueue.async { [logger] in
-            logger.error(
-                "accepting is paused: \(error). Raise LimitNOFILE or lower limits.maxConnections",
-                metadata: ["frontend": "\(frontend)"])
-        }
+        logger.error(
+            "accepting is paused: \(error). Raise LimitNOFILE or lower limits.maxConnections",
+            metadata: ["frontend": "\(frontend)"])
     }
 }

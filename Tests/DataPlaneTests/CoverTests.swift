@@ -223,8 +223,26 @@ extension DataPlaneSuite {
             server.close()
             try await relay.settle()
             #expect(try await client.receiveToEnd() == answer)
-            client.close()
             try await relay.becomesIdle()
+            try await until("what it sends comes back") {
+                _ = await relay.plane.renewCover()
+                return (try? client.sendWithoutWaiting(block)) == nil
+            }
+            client.close()
+        }
+
+        @Test func whoNeverTakesTheAnswerIsResetAfterAWhile() async throws {
+            let cover = try WorkerCover(slots: 1, worker: 0)
+            let backend = try Backend(id: 1)
+            let peer = try await Peer.connect(to: backend.address)
+            let socket = try await backend.accept()
+            _ = try await socket.sendUntilFull([UInt8](repeating: 7, count: 100_000))
+            // The other is a duplicate of those in the queue.
+            cover.takeLeaver(try duplicateDescriptor(socket.descriptor).take(), at: 1)
+            cover.endLeavers(at: WorkerCover.leaverPatience)
+            #expect(try peer.sendWithoutWaiting([1]) == 1, "it still has time")
+            cover.endLeavers(at: 1 + WorkerCover.leaverPatience)
+            #expect(try await peer.endsInReset())
         }
 
         /// Whether a peer's kernel has bytes to send and no window, so that it probes for one (TCP_INFO, tcpi_backoff).

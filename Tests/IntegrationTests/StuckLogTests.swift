@@ -1,4 +1,5 @@
 import Dispatch
+import FoundationEssentials
 import Glibc
 import SystemIO
 import TestSupport
@@ -22,6 +23,12 @@ import Testing
         }
 
         deinit { closeDescriptor(reader) }
+
+        /// Writes until a writer would have to wait.
+        func fill() {
+            let byte: UInt8 = 0
+            while withUnsafeBytes(of: byte, { write(reader, $0.baseAddress, 1) }) == 1 {}
+        }
 
         /// Whether a writer would have to wait.
         var isFull: Bool {
@@ -62,25 +69,79 @@ import Testing
         #expect(try await fairlead.stop() == 0)
     }
 
-    @Test func `lines beyond the limit are counted, and told of with the next`() {
+    @Test func `standard streams that are closed become nobody's sockets`() async throws {
+        let server = try EchoServer()
+        let fairlead = try await RunningFairlead.start(
+            ConfigurationText(.init(tcp: [], [.init(name: "a", address: server.address)])), hasStreams: false)
+        for number in 0...2 {
+            let link = "/proc/\(fairlead.process.identifier)/fd/\(number)"
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "/dev/null")
+        }
+        #expect(try await fairlead.stop() == 0)
+    }
+
+    @Test(arguments: [nil, "100ms"]) func `a demo that nobody reads ends, and leaves no keys behind`(
+        length: String?
+    ) async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-demo-")
+        let pipe = try StuckPipe("\(directory.path)/output")
+        pipe.fill()
+        let demo = try ChildProcess(
+            [
+                "/bin/sh", "-c", "exec \"$@\" >'\(pipe.path)'", "sh", "env", "TMPDIR=\(directory.path)",
+                FairleadBinary.path, "demo",
+            ] + (length.map { ["--for", $0] } ?? []), directory: directory.path, stem: "demo")
+        func folders() -> [String] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+            return names.filter { $0.hasPrefix("fairlead-demo-") }
+        }
+        try await until("its folder") { !folders().isEmpty }
+        if length == nil { demo.signal(SIGTERM) }
+        #expect(try await demo.exitCode() == 0)
+        #expect(folders().isEmpty)
+    }
+
+    @Test func `lines beyond the limit are counted, and told of where they are missing`() {
         let queue = LogQueue(limit: 3)
         let (hasBegun, isStuck) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let seen = Locked<[Int]>([])
-        queue.add { _ in
+        let note = { @Sendable (omitted: Int, _: Double) in seen.withLock { $0.append(omitted) } }
+        queue.add { _, _ in
             hasBegun.signal()
             isStuck.wait()
         }
         hasBegun.wait()
-        for _ in 0..<5 { queue.add { omitted in seen.withLock { $0.append(omitted) } } }
+        for _ in 0..<5 { queue.add(note) }
         queue.flush(within: .milliseconds(1))
         #expect(seen.withLock { $0 } == [])
         isStuck.signal()
         queue.flush()
-        #expect(seen.withLock { $0 } == [3, 0])
-        // What is logged while a line is written belongs to it.
-        queue.queue.async { queue.add { omitted in seen.withLock { $0.append(omitted) } } }
+        #expect(seen.withLock { $0 } == [0, 0])
+        for _ in 0..<2 { queue.add(note) }
         queue.flush()
-        #expect(seen.withLock { $0 } == [3, 0, 0])
+        #expect(seen.withLock { $0 } == [0, 0, 3, 0])
+    }
+
+    @Test func `a line has the time at which it was added, and what is logged while it is written too`() {
+        let queue = LogQueue()
+        let connections = LogQueue(beside: queue)
+        let isStuck = DispatchSemaphore(value: 0)
+        let times = Locked<[Double]>([])
+        queue.add { _, _ in isStuck.wait() }
+        let before = WallClock.seconds()
+        connections.add { _, time in
+            queue.add { omitted, part in
+                #expect(omitted == 0)
+                times.withLock { $0 += [time, part] }
+            }
+            times.withLock { $0.append(.infinity) }
+        }
+        let after = WallClock.seconds()
+        isStuck.signal()
+        queue.flush()
+        let seen = times.withLock { $0 }
+        #expect(seen.count == 3 && seen[2] == .infinity, "\(seen)")
+        #expect(seen[0] == seen[1] && (before...after).contains(seen[0]), "\(seen)")
     }
 
     @Test func `a text from elsewhere is neither another pair nor another line, and steers no terminal`() {

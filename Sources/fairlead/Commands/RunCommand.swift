@@ -19,7 +19,8 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var logging: LoggingOptions
 
     func run() async throws {
-        defer { LogQueue.shared.flush() }
+        var hasLeft = false
+        defer { LogQueue.shared.flush(within: hasLeft ? LogQueue.haste : LogQueue.patience) }
         let replaced = Inheritance.ofFormerProgram()
         let passed = ServiceManager.takeDescriptors()
         let configuration = try file.load()
@@ -66,8 +67,9 @@ struct RunCommand: AsyncParsableCommand {
             case .hangUp: Task { _ = try? await daemon.reload() }
             case .user2: Task { _ = await daemon.upgrade() }
             case .terminate:
-                guard await daemon.leaveToNextProcess() else { break loop }
-                // Nothing is to be closed any more.
+                hasLeft = await daemon.leaveToNextProcess()
+                guard hasLeft else { break loop }
+                // Nothing is to be closed any more, and clients wait for the next process.
                 return
             case .interrupt: break loop
             }

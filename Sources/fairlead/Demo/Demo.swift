@@ -12,6 +12,8 @@ actor Demo {
     private let clients: DemoClients
     private let outage: Duration
     private let kubeconfigFile: String
+    /// Takes what is told: a pipe that nobody reads must not keep the end waiting.
+    private let output = LogQueue(beside: .shared)
     private let startedAt = MonotonicClock.nanoseconds()
     private var states: [String: String] = [:]
 
@@ -96,7 +98,7 @@ actor Demo {
         let admin = await daemon.adminAddress.map { "http://\($0)" } ?? "none"
         // As it was started: `make run` installs nothing.
         let program = CommandLine.arguments.first ?? "fairlead"
-        StandardStream.output.write(
+        write(
             """
             Fairlead \(Version.current): three API servers behind one address
 
@@ -162,6 +164,8 @@ actor Demo {
         let tenths = (MonotonicClock.nanoseconds() - startedAt) / 100_000_000
         let time = "\(tenths / 10).\(tenths % 10) s"
         let padding = String(repeating: " ", count: max(0, 8 - time.count))
-        StandardStream.output.write("\(padding)\(time)  \(indent ? "  " : "")\(text)\n")
+        write("\(padding)\(time)  \(indent ? "  " : "")\(text)\n")
     }
+
+    private func write(_ text: String) { output.add { _, _ in StandardStream.output.write(text) } }
 }

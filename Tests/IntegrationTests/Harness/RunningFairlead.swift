@@ -23,12 +23,15 @@ final class RunningFairlead: Sendable {
     ///   - environment: Further variables, each as `NAME=value`.
     ///   - descriptorLimit: RLIMIT_NOFILE, hard and soft.
     ///   - log: A FIFO for its standard error; nil: a file.
+    ///   - hasStreams: Whether it has standard streams at all.
     ///   - isInstalled: Whether it is started from a place of its own, where `install` can put something else.
     static func start(
         _ configuration: ConfigurationText, arguments: [String] = [], environment: [String] = [],
-        descriptorLimit: Int? = nil, log: String? = nil, isInstalled: Bool = false
+        descriptorLimit: Int? = nil, log: String? = nil, hasStreams: Bool = true, isInstalled: Bool = false
     ) async throws -> RunningFairlead {
-        let preparation = descriptorLimit.map { "ulimit -n \($0)" } ?? log.map { "exec 2<>'\($0)'" }
+        let preparation =
+            descriptorLimit.map { "ulimit -n \($0)" } ?? log.map { "exec 2<>'\($0)'" }
+            ?? (hasStreams ? nil : "exec <&- >&- 2>&-")
         let daemon = try RunningFairlead(
             configuration, arguments: arguments, environment: environment, preparation: preparation,
             isInstalled: isInstalled)
