@@ -14,7 +14,8 @@ from .lab import Lab
 
 EXPLANATION = """\
 Sampled by perf from the processor clock while the axis was measured, with call chains: each sample belongs to the system
-call that the balancer was in. *Wake-ups*: waking the process at the other end, which in a virtual machine may be a trip to
+call that the balancer was in. Whole processors are sampled, not the process alone: for that the kernel would set a timer at
+each of its sleeps and wake-ups, and show them dearer than they are. *Wake-ups*: waking the process at the other end, which in a virtual machine may be a trip to
 the hypervisor. *TCP of the receiver*: on loopback the receiving side's work is done within the send. *Sleeping*: going to
 sleep and coming back. A kernel that is interrupted only where it allows it puts some samples a little late."""
 FREQUENCY = 2500
@@ -33,11 +34,10 @@ Chain = list[str]
 def profile(lab: Lab, axis: Axis, target: str) -> str:
     """Measures the axis once under perf; a Markdown table."""
     data = lab.work / f"{axis.name}-{target}.perf"
-    processes = ",".join(map(str, lab.processes(target)))
     if not shutil.which("perf"):
         raise Failure("there is no perf: apt-get install linux-perf")
     recorder = subprocess.Popen(
-        ["perf", "record", "-q", "-g", "-F", str(FREQUENCY), "-o", str(data), "-p", processes],
+        ["perf", "record", "-q", "-g", "-F", str(FREQUENCY), "-o", str(data), "-a"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )
     try:
@@ -47,12 +47,12 @@ def profile(lab: Lab, axis: Axis, target: str) -> str:
         _, words = recorder.communicate()
     if not data.exists():
         raise Failure(f"perf has recorded nothing: {words}")
-    return as_markdown(axis.name, target, _chains(data))
+    return as_markdown(axis.name, target, _chains(data, lab.processes(target)))
 
 
-def _chains(data: Path) -> list[Chain]:
-    """The symbols of each sample, the innermost first."""
-    text = run("perf", "script", "-i", str(data), "-F", "ip,sym")
+def _chains(data: Path, processes: list[int]) -> list[Chain]:
+    """The symbols of each sample of the processes, the innermost first."""
+    text = run("perf", "script", "-i", str(data), "-F", "ip,sym", "--pid", ",".join(map(str, processes)))
     return [
         [words[1] if len(words := line.split(maxsplit=1)) > 1 else "?" for line in block.splitlines() if line.strip()]
         for block in text.split("\n\n")
