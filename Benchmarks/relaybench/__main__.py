@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import resource
 import signal
 import sys
@@ -81,9 +82,9 @@ def _measure(work: Path, effort: Effort, axes: list[str], targets: list[str]) ->
             chosen = [target for target in targets if target not in YARDSTICKS or not axis.own_process]
             rounds = effort.own_process_rounds if axis.own_process else effort.rounds
             for number in range(min(rounds, axis.rounds_at_most)):
-                turn = number % max(len(chosen), 1)
                 _progress(f"{time.monotonic() - begin:5.0f} s  {name}, round {number + 1}")
-                for target in chosen[turn:] + chosen[:turn]:
+                # Each in an order of its own: what one leaves behind in the kernel should not always meet the same next.
+                for target in random.sample(chosen, len(chosen)):
                     _measure_once(lab, axis, target, results)
     finally:
         lab.close()

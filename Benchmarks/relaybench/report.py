@@ -18,7 +18,7 @@ def as_markdown(machine: dict[str, str], effort: Effort, results: Results, verdi
         if not effort.quick
         else "Made by `make bench-quick`: short rounds, few of them. A glance, not a result.\n",
         _table([["on", ""], *([key, value] for key, value in machine.items())]),
-        f"Up to {effort.rounds} rounds of {effort.seconds} s, interleaved, in rotating order: "
+        f"Up to {effort.rounds} rounds of {effort.seconds} s, interleaved, in random order: "
         "median (least-most). Bold: errors.\n",
     ]
     if results.failures:
