@@ -15,9 +15,10 @@ from .lab import Lab
 EXPLANATION = """\
 Sampled by perf from the processor clock while the axis was measured, with call chains: each sample belongs to the system
 call that the balancer was in. Whole processors are sampled, not the process alone: for that the kernel would set a timer at
-each of its sleeps and wake-ups, and show them dearer than they are. *Wake-ups*: waking the process at the other end, which in a virtual machine may be a trip to
-the hypervisor. *TCP of the receiver*: on loopback the receiving side's work is done within the send. *Sleeping*: going to
-sleep and coming back. A kernel that is interrupted only where it allows it puts some samples a little late."""
+each of its sleeps and wake-ups, and show them dearer than they are. *Wake-ups*: waking the process at the other end, which
+in a virtual machine may be a trip to the hypervisor. *TCP of the receiver*: on loopback the receiving side's work is done
+within the send. *Sleeping*: going to sleep and coming back. A kernel that is interrupted only where it allows it puts some
+samples a little late."""
 FREQUENCY = 2500
 SYSTEM_CALL = "__x64_sys_"
 WAKING = ("__wake_up", "__wake_up_sync_key", "ep_poll_callback", "sock_def_readable", "try_to_wake_up")

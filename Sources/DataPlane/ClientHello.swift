@@ -25,22 +25,23 @@ package enum ClientHello: Equatable, Sendable {
     /// Cost: one pass over record headers while incomplete, one pass over the extensions when complete; a hello that comes in
     /// several records is put together first.
     package init(scanning bytes: UnsafeRawBufferPointer) {
-        let records = HandshakeRecords(bytes)
-        let scanned = records.withPayload { payload in
+        guard let records = HandshakeRecords(bytes) else {
+            self = .opaque
+            return
+        }
+        self = records.withPayload { payload in
             var message = Cursor(payload)
             guard let type = message.integer(bytes: 1), let length = message.integer(bytes: 3) else {
-                return nil as Self?
+                return .incomplete
             }
             guard type == 1, length <= 65_536 else { return .opaque }
-            guard message.rest >= length else { return nil }
+            guard message.rest >= length else { return .incomplete }
             // Early data or a second message behind the hello would be lost on a backend that gets the hello alone.
-            guard records.areIntact, message.rest == length, let facts = Facts(hello: message), !facts.hasEarlyData
-            else {
-                return .opaque
-            }
+            guard records.endsWithLastRecord, message.rest == length, let facts = Facts(hello: message),
+                !facts.hasEarlyData
+            else { return .opaque }
             return .replayable(facts.offersHTTP2 ? .http2 : .upgrade)
         }
-        self = scanned ?? (records.arePossible ? .incomplete : .opaque)
     }
 }
 
@@ -51,36 +52,26 @@ private struct HandshakeRecords {
     private var payloadBytes = 0
     /// Where the first record ends, as far as it is there.
     private var firstRecordEnd = 0
-    /// False once the bytes cannot be a sequence of such records.
-    private(set) var arePossible = true
-    private var endsWithLastRecord = true
-
-    /// Whether they are such records and the last one is all there.
-    var areIntact: Bool { arePossible && endsWithLastRecord }
+    /// Whether the last record is all there.
+    private(set) var endsWithLastRecord = true
 
     private static let handshake: UInt8 = 22
     private static let headerLength = 5
     private static let maximumLength = 16_384 + 256
 
-    /// Walks over the record headers.
-    init(_ bytes: UnsafeRawBufferPointer) {
+    /// Walks over the record headers. nil: the bytes cannot be a sequence of such records.
+    init?(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
         var offset = 0
         while offset < bytes.count {
             let rest = bytes.count - offset
-            guard bytes[offset] == Self.handshake, rest < 2 || bytes[offset + 1] == 3 else {
-                arePossible = false
-                return
-            }
+            guard bytes[offset] == Self.handshake, rest < 2 || bytes[offset + 1] == 3 else { return nil }
             guard rest >= Self.headerLength else {
                 endsWithLastRecord = false
                 return
             }
             let length = Self.length(bytes, offset)
-            guard length > 0, length <= Self.maximumLength else {
-                arePossible = false
-                return
-            }
+            guard length > 0, length <= Self.maximumLength else { return nil }
             offset += Self.headerLength
             let present = min(length, bytes.count - offset)
             payloadBytes += present

@@ -11,8 +11,12 @@ package final class ConnectionCover: Sendable {
     ///
     /// - Throws: EMFILE, ENFILE or ENOMEM.
     package init(for plane: DataPlane) throws(Errno) {
+        // Where descriptors are few, those of connections that have ended must not be what clients are turned away for.
+        let leaverLimit = min(WorkerCover.greatestLeaverLimit, max(1, plane.slotCount / 8 / plane.workerCount))
         var workers: [WorkerCover] = []
-        for worker in 0..<plane.workerCount { workers.append(try WorkerCover(slots: plane.slotCount, worker: worker)) }
+        for worker in 0..<plane.workerCount {
+            workers.append(try WorkerCover(slots: plane.slotCount, worker: worker, leaverLimit: leaverLimit))
+        }
         self.workers = workers
     }
 

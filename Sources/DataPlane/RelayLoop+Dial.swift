@@ -50,7 +50,9 @@ extension RelayLoop {
 
     /// The search on behalf of a connection, which is dialing.
     func dial(_ slot: Int) -> UnsafeMutablePointer<Dial> {
-        guard let dial = dials[Int(table[slot].pointee.dial)] else { preconditionFailure("a connection without its dial") }
+        guard let dial = dials[Int(table[slot].pointee.dial)] else {
+            preconditionFailure("a connection without its dial")
+        }
         return dial
     }
 
@@ -202,7 +204,9 @@ extension RelayLoop {
         sendFlight(slot, dial)
     }
 
-    private mutating func attemptEvent(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ events: Epoll.Events) {
+    private mutating func attemptEvent(
+        _ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ events: Epoll.Events
+    ) {
         var position = position
         if !dial.pointee.attempts[position].isConnected {
             // A connect that has failed is never merely writable, so one that is need not be asked.
@@ -262,11 +266,15 @@ extension RelayLoop {
     // MARK: Failure
 
     /// An attempt has ended without a byte from its backend.
-    mutating func attemptFailed(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ failure: DialFailure) {
+    mutating func attemptFailed(
+        _ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, _ failure: DialFailure
+    ) {
         let attempt = dial.pointee.attempts[position]
         closeAttempt(dial, position)
         dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
-        if !dial.pointee.attempts.contains(where: \.isConnected), let frontend = frontends[Int(table[slot].pointee.frontend)] {
+        if !dial.pointee.attempts.contains(where: \.isConnected),
+            let frontend = frontends[Int(table[slot].pointee.frontend)]
+        {
             // Nothing is connected any more: the bound for that applies again.
             let bound = dial.pointee.isLastResort ? Self.lastResortConnectTimeout : frontend.pointee.connectTimeout
             dial.pointee.giveUpAt = min(dial.pointee.giveUpAt, now + bound)
@@ -344,7 +352,8 @@ extension RelayLoop {
         }
         if now >= dial.pointee.answerBy {
             // Before a backend has connected the client's bytes are not read: it may have said all that it should.
-            let clientWasSilent = dial.pointee.hello == .incomplete && dial.pointee.attempts.contains(where: \.isConnected)
+            let clientWasSilent =
+                dial.pointee.hello == .incomplete && dial.pointee.attempts.contains(where: \.isConnected)
             if !clientWasSilent {
                 for attempt in dial.pointee.attempts {
                     dialFailed(

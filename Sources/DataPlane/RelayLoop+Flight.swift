@@ -25,7 +25,9 @@ extension RelayLoop {
             case .moved(let count):
                 dial.pointee.attempts[position].sentBytes += count
                 noteReplay(slot, dial, to: attempt)
-                if dial.pointee.attempts[position].sentBytes < dial.pointee.flightBytes { dial.pointee.attempts[position].isWritable = false }
+                if dial.pointee.attempts[position].sentBytes < dial.pointee.flightBytes {
+                    dial.pointee.attempts[position].isWritable = false
+                }
             case .wouldBlock:
                 dial.pointee.attempts[position].isWritable = false
             case .failed:
@@ -56,7 +58,9 @@ extension RelayLoop {
         guard dial.pointee.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else {
             return true
         }
-        while dial.pointee.hello == .incomplete, connection.pointee.sides[0].isReadable, !connection.pointee.sides[0].hasEnded {
+        while dial.pointee.hello == .incomplete, connection.pointee.sides[0].isReadable,
+            !connection.pointee.sides[0].hasEnded
+        {
             dial.pointee.prepareFlight()
             let room = UnsafeMutableRawBufferPointer(rebasing: dial.pointee.flight[dial.pointee.flightBytes...])
             guard !room.isEmpty else {
@@ -89,7 +93,9 @@ extension RelayLoop {
         }
         // One that waits for its turn is not bound to anything yet: with a hello sent and its stream ended it can finish no
         // handshake, so it has gone away.
-        if dial.pointee.isQueued, dial.pointee.attempts.isEmpty, connection.pointee.sides[0].peerClosed, dial.pointee.mayBeSentTwice {
+        if dial.pointee.isQueued, dial.pointee.attempts.isEmpty, connection.pointee.sides[0].peerClosed,
+            dial.pointee.mayBeSentTwice
+        {
             abandon(slot, .clientClosedEarly)
             return false
         }
@@ -104,7 +110,9 @@ extension RelayLoop {
     /// Binds the client to the backend of an attempt and goes over to relaying.
     ///
     /// `count` bytes of the backend's answer are in the worker's buffer; `events` is what the edge that brought them said.
-    mutating func bind(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, answer count: Int, _ events: Epoll.Events) {
+    mutating func bind(
+        _ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int, answer count: Int, _ events: Epoll.Events
+    ) {
         let connection = table[slot]
         let attempt = dial.pointee.attempts.remove(at: position)
         let peerClosed = events.hasAny(of: .peerClosed | .hangUp | .error)

@@ -41,7 +41,8 @@ extension RelayLoop {
     ///   taken, and the queue is looked at again when the first of them is due.
     /// - Returns: false when there are candidates and none of them has a place.
     mutating func findPlaces(
-        _ dial: UnsafeMutablePointer<Dial>, _ frontend: UnsafeMutablePointer<Frontend>, _ rate: ConnectionRate, isItsTurn: Bool
+        _ dial: UnsafeMutablePointer<Dial>, _ frontend: UnsafeMutablePointer<Frontend>, _ rate: ConnectionRate,
+        isItsTurn: Bool
     ) -> Bool {
         passedOver.removeAll(keepingCapacity: true)
         var candidates = 0
@@ -99,7 +100,8 @@ extension RelayLoop {
             turnAway(other, evicted, frontend)
             settle(other)
         }
-        dial.pointee.queueEntry = frontend.pointee.queue.append(slot, source: source, isRetry: !dial.pointee.tried.isEmpty)
+        dial.pointee.queueEntry = frontend.pointee.queue.append(
+            slot, source: source, isRetry: !dial.pointee.tried.isEmpty)
         dial.pointee.queuedAt = now
         frontend.pointee.shared.queued.add(1, ordering: .relaxed)
         if dial.pointee.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort { noteLastResort(dial, frontend) }

@@ -17,6 +17,13 @@ final class WorkerCover: @unchecked Sendable {
         let generation: UInt32
     }
 
+    /// A socket that is shut down, with bytes that nobody will read, and others that its peer has yet to take.
+    private struct Leaver {
+        let socket: BorrowedDescriptor
+        /// When it is ended at the latest, in monotonic nanoseconds.
+        let deadline: UInt64
+    }
+
     /// The most connections of one message: two descriptors each.
     static let connectionsAMessage = DescriptorQueue.descriptorsAMessage / 2
     /// So many dead ones are not worth the work.
@@ -28,8 +35,8 @@ final class WorkerCover: @unchecked Sendable {
     static let messagesATurn = 8
     /// How long the peer of a leaver may take, whatever it does: 60 s.
     static let leaverPatience: UInt64 = 60_000_000_000
-    /// The most leavers; beyond it the oldest is ended.
-    private static let leaverLimit = 1024
+    /// The most leavers, however many descriptors there are.
+    static let greatestLeaverLimit = 1024
 
     let memory: SharedMemory
     let table: CoverTable
@@ -41,19 +48,19 @@ final class WorkerCover: @unchecked Sendable {
     private(set) var dead = 0
     /// How many messages are in the queue.
     var messageCount: Int { messages.count }
-    /// A socket that is shut down, with bytes that nobody will read, and others that its peer has yet to take.
-    private struct Leaver {
-        let socket: BorrowedDescriptor
-        /// When it is ended at the latest, in monotonic nanoseconds.
-        let deadline: UInt64
-    }
-    /// They belong to the cover; the oldest first.
-    private var leavers: [Leaver] = []
     /// The last message found no room.
     private(set) var isCramped = false
+    /// They belong to the cover; the oldest first.
+    private var leavers: [Leaver] = []
+    /// How many sockets the cover has taken.
+    var leaverCount: Int { leavers.count }
+    private let leaverLimit: Int
 
-    /// - Parameter slots: The size of the worker's table.
-    init(slots: Int, worker: Int) throws(Errno) {
+    /// - Parameters:
+    ///   - slots: The size of the worker's table.
+    ///   - leaverLimit: The most leavers, at least 1; beyond it the oldest is ended.
+    init(slots: Int, worker: Int, leaverLimit: Int = greatestLeaverLimit) throws(Errno) {
+        self.leaverLimit = leaverLimit
         memory = try SharedMemory(zeroed: CoverTable.bytes(slots: slots), name: "fairlead-cover-\(worker)")
         table = CoverTable(making: memory, slots: slots)
         queue = try DescriptorQueue()
@@ -74,16 +81,18 @@ final class WorkerCover: @unchecked Sendable {
     ///   - socket: The cover's from now on.
     ///   - now: Monotonic nanoseconds.
     func takeLeaver(_ socket: BorrowedDescriptor, at now: UInt64) {
-        if leavers.count == Self.leaverLimit { Self.end(leavers.removeFirst()) }
+        if leavers.count == leaverLimit { Self.end(leavers.removeFirst()) }
         leavers.append(Leaver(socket: socket, deadline: now + Self.leaverPatience))
     }
 
-    /// Ends the leavers whose peers have taken everything (SIOCOUTQ), or have had their time.
+    /// Ends the leavers whose peers have taken everything (SIOCOUTQ), are gone, or have had their time.
     ///
     /// - Parameter now: Monotonic nanoseconds.
     func endLeavers(at now: UInt64) {
         leavers.removeAll { leaver in
-            guard leaver.deadline <= now || Socket.unsentBytes(leaver.socket) == 0 else { return false }
+            // What a peer has not acknowledged before it resets is never acknowledged.
+            let isOver = Socket.unsentBytes(leaver.socket) == 0 || !Socket.isConnected(leaver.socket)
+            guard isOver || leaver.deadline <= now else { return false }
             Self.end(leaver)
             return true
         }

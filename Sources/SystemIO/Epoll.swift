@@ -11,7 +11,10 @@ public struct Epoll: ~Copyable, Sendable {
     /// generic code that allocates. A worker reads several of these an event.
     @frozen
     public struct Events: Sendable, Equatable {
+        /// The bits, as epoll_ctl(2) has them.
         public let rawValue: UInt32
+
+        /// Events that have these bits.
         @inlinable @inline(__always)
         public init(rawValue: UInt32) { self.rawValue = rawValue }
 

@@ -5,8 +5,10 @@ public import Glibc
 /// Expected outcomes such as EAGAIN are values of the call's own result type (`IOResult`), never thrown.
 @frozen
 public struct Errno: Error, Hashable, Sendable, RawRepresentable {
+    /// The number itself.
     public let rawValue: Int32
 
+    /// Names the error that has this number.
     @inlinable
     public init(rawValue: Int32) { self.rawValue = rawValue }
 

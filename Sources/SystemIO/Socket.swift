@@ -87,6 +87,9 @@ public enum Socket {
     /// How many bytes the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); 0 when that cannot be told.
     package static func unsentBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unsent_bytes(descriptor)) }
 
+    /// Whether the socket has a peer still (getpeername(2)): not once both streams have ended, or one side has reset.
+    package static func isConnected(_ descriptor: BorrowedDescriptor) -> Bool { (try? peerAddress(descriptor)) != nil }
+
     /// recv(2) into the buffer.
     @inlinable @inline(__always)
     public static func receive(

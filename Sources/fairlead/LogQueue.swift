@@ -9,8 +9,9 @@ import SystemIO
 final class LogQueue: Sendable {
     /// The process's.
     static let shared = LogQueue()
-    /// How long the end of a program waits for lines that nobody reads; and how long while the relay stands still.
+    /// How long the end of a program waits for lines that nobody reads.
     static let patience = DispatchTimeInterval.seconds(2)
+    /// How long it waits where the relay stands still meanwhile.
     static let haste = DispatchTimeInterval.milliseconds(200)
 
     /// When the line that this thread writes was added: what is logged meanwhile is a part of it.

@@ -75,6 +75,22 @@ import Testing
         }
     }
 
+    @Test func aMessageMeansTheSameHoweverItIsCutIntoRecords() {
+        var random = SplitMix(state: 9)
+        var verdicts: Set<String> = []
+        for round in 0..<3000 {
+            var message = Array(Hello.recorded.dropFirst(5))
+            if round % 2 == 0 { message[random.next(below: message.count)] ^= 1 << UInt8(random.next(below: 8)) }
+            message.removeLast(random.next(below: 3))
+            message += Array(repeating: 0, count: random.next(below: 3))
+            let verdict = scan(Hello.records(message))
+            verdicts.insert("\(verdict)")
+            let limit = 1 + random.next(below: message.count)
+            #expect(scan(Hello.records(message, limit)) == verdict, "at most \(limit) bytes a record: \(message)")
+        }
+        #expect(verdicts.count > 2, "\(verdicts)")
+    }
+
     @Test func randomBytesNeverCrash() {
         var random = SplitMix(state: 8)
         for _ in 0..<3000 {

@@ -233,16 +233,48 @@ extension DataPlaneSuite {
 
         @Test func whoNeverTakesTheAnswerIsResetAfterAWhile() async throws {
             let cover = try WorkerCover(slots: 1, worker: 0)
-            let backend = try Backend(id: 1)
-            let peer = try await Peer.connect(to: backend.address)
-            let socket = try await backend.accept()
-            _ = try await socket.sendUntilFull([UInt8](repeating: 7, count: 100_000))
-            // The other is a duplicate of those in the queue.
-            cover.takeLeaver(try duplicateDescriptor(socket.descriptor).take(), at: 1)
+            // The other descriptor stands for those in the queue.
+            let (peer, socket, duplicate) = try await Self.blocked(try Backend(id: 1))
+            defer { withExtendedLifetime(socket) {} }
+            cover.takeLeaver(duplicate, at: 1)
             cover.endLeavers(at: WorkerCover.leaverPatience)
             #expect(try peer.sendWithoutWaiting([1]) == 1, "it still has time")
             cover.endLeavers(at: 1 + WorkerCover.leaverPatience)
             #expect(try await peer.endsInReset())
+        }
+
+        /// A connection whose one end takes nothing, and a duplicate of the other, full one.
+        private static func blocked(_ backend: Backend) async throws -> (Peer, Peer, BorrowedDescriptor) {
+            let peer = try await Peer.connect(to: backend.address)
+            let socket = try await backend.accept()
+            _ = try await socket.sendUntilFull([UInt8](repeating: 7, count: 100_000))
+            return (peer, socket, try duplicateDescriptor(socket.descriptor).take())
+        }
+
+        @Test func whoIsGoneBeforeTakingTheAnswerIsNotWaitedFor() async throws {
+            let cover = try WorkerCover(slots: 1, worker: 0)
+            let (peer, socket, duplicate) = try await Self.blocked(try Backend(id: 1))
+            cover.takeLeaver(duplicate, at: 1)
+            cover.endLeavers(at: 1)
+            #expect(cover.leaverCount == 1)
+            peer.reset()
+            try await until("its reset arrives") { !Socket.isConnected(socket.descriptor) }
+            #expect(Socket.unsentBytes(socket.descriptor) > 0, "it has not taken everything")
+            cover.endLeavers(at: 1)
+            #expect(cover.leaverCount == 0)
+        }
+
+        @Test func theOldestGoesWhenTooManyHaveNotTakenTheAnswer() async throws {
+            let cover = try WorkerCover(slots: 1, worker: 0, leaverLimit: 1)
+            let backend = try Backend(id: 1)
+            let (first, _, firstDuplicate) = try await Self.blocked(backend)
+            let (second, _, secondDuplicate) = try await Self.blocked(backend)
+            cover.takeLeaver(firstDuplicate, at: 1)
+            #expect(try first.sendWithoutWaiting([1]) == 1)
+            cover.takeLeaver(secondDuplicate, at: 1)
+            #expect(cover.leaverCount == 1)
+            #expect(try await first.endsInReset())
+            #expect(try second.sendWithoutWaiting([1]) == 1)
         }
 
         /// Whether a peer's kernel has bytes to send and no window, so that it probes for one (TCP_INFO, tcpi_backoff).
