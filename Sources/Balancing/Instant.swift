@@ -1,11 +1,9 @@
 /// A point of monotonic time. The caller reads the clock: nothing in this module does.
-@frozen
 package struct Instant: Hashable, Sendable, Codable {
     /// Nanoseconds since the clock's own start.
     package let nanoseconds: UInt64
 
     /// The point this many nanoseconds after the clock's start.
-    @inlinable
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
     /// The later point. Saturates at both ends of the clock's range.
@@ -31,7 +29,6 @@ package struct Instant: Hashable, Sendable, Codable {
 
 extension Instant: Comparable {
     /// Whether `one` comes before `other`.
-    @inlinable
     package static func < (one: Instant, other: Instant) -> Bool { one.nanoseconds < other.nanoseconds }
 }
 
