@@ -11,7 +11,7 @@ package final class ConnectionCover: Sendable {
     ///
     /// - Throws: EMFILE, ENFILE or ENOMEM.
     package init(for plane: DataPlane) throws(Errno) {
-        // Where descriptors are few, those of connections that have ended must not be what clients are turned away for.
+        // At most a sixteenth of the descriptors: where they are few, those of connections that have ended must not take many.
         let leaverLimit = min(WorkerCover.greatestLeaverLimit, max(1, plane.slotCount / 8 / plane.workerCount))
         var workers: [WorkerCover] = []
         for worker in 0..<plane.workerCount {
