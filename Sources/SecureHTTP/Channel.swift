@@ -33,7 +33,8 @@ final class Channel: @unchecked Sendable {
 
     /// Why a channel failed.
     enum Failure: Error, Equatable {
-        case connect(Errno)
+        /// The connect failed; by its class it was this host's fault or the peer's.
+        case connect(Errno, FaultClass)
         case broken(Errno)
         case tls(TLSFailure)
     }
@@ -89,7 +90,7 @@ final class Channel: @unchecked Sendable {
         self.handler = handler
         switch Socket.connect(descriptor, to: address) {
         case .connected: begin()
-        case .failed(let error): fail(.connect(error))
+        case .failed(let error): fail(.connect(error, FaultClass(error, at: .call)))
         case .inProgress:
             isConnecting = true
             setWriting(true)
@@ -252,7 +253,7 @@ final class Channel: @unchecked Sendable {
 
     private func writable() {
         guard isConnecting else { return flush() }
-        if let error = Socket.pendingError(descriptor) { return fail(.connect(error)) }
+        if let error = Socket.pendingError(descriptor) { return fail(.connect(error, FaultClass(error, at: .later))) }
         setWriting(false)
         begin()
     }

@@ -77,17 +77,17 @@ final class ClientExchange: @unchecked Sendable {
             if case .unix = address {} else { try SocketOption.noDelay.set(on: socket.rawValue) }
             return Channel(descriptor: socket, session: session, queue: queue)
         } catch {
-            throw .connect(error)
+            throw .local(error)
         }
     }
 
     /// Sends a request. `completion` is called once.
     func send(
-        _ request: HTTPRequest, timeout: Duration, bodyLimit: Int,
+        _ request: HTTPRequest, timeout: Duration, bodyLimit: Int, cutsBody: Bool = false,
         completion: @escaping (Result<HTTPResponse, HTTPClientError>) -> Void
     ) {
         guard let bytes = bytes(of: request, completion) else { return }
-        parser = HTTPResponseParser(requestMethod: request.method, bodyLimit: bodyLimit)
+        parser = HTTPResponseParser(requestMethod: request.method, bodyLimit: bodyLimit, cutsBody: cutsBody)
         responded = completion
         state = .busy
         deadline?.set(after: timeout)
@@ -296,7 +296,8 @@ final class ClientExchange: @unchecked Sendable {
         let isIdle = if case .idle = state { true } else { false }
         let error: HTTPClientError =
             switch failure {
-            case .connect(let error): .connect(error)
+            case .connect(let error, .host): .local(error)
+            case .connect(let error, _): .connect(error)
             // A few bytes that are not TLS, and a reset because our hello was never read.
             case .broken(let error): (channel?.unfinishedAnswer).map { .tls($0) } ?? .reset(error)
             case .tls(let failure): Self.error(failure)
@@ -340,6 +341,7 @@ final class ClientExchange: @unchecked Sendable {
     private static func error(_ failure: TLSFailure) -> HTTPClientError {
         switch failure {
         case .certificate(let reason, let summary): .certificate(reason, summary)
+        case .local(let reason): .localTLS(reason)
         case .session(let reason): .tls(reason)
         }
     }

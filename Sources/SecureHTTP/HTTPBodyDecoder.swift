@@ -12,7 +12,10 @@ struct HTTPBodyDecoder {
 
     /// The bytes decoded so far.
     private(set) var body: [UInt8] = []
+    /// Whether more came than the limit and was dropped.
+    private(set) var isCut = false
     private let limit: Int
+    private let cuts: Bool
     private var state: State
 
     private enum State: Equatable {
@@ -29,11 +32,13 @@ struct HTTPBodyDecoder {
     private static let lineLimit = 1_024
     private static let trailerLimit = 8_192
 
-    init(_ framing: Framing, limit: Int) throws(HTTPParseError) {
+    /// - Parameter cuts: Whether a body beyond the limit ends there instead of being an error.
+    init(_ framing: Framing, limit: Int, cuts: Bool = false) throws(HTTPParseError) {
         self.limit = limit
+        self.cuts = cuts
         switch framing {
         case .length(let length):
-            guard length <= limit else { throw .bodyTooLarge(limit: limit) }
+            guard cuts || length <= limit else { throw .bodyTooLarge(limit: limit) }
             state = length == 0 ? .done : .rest(length)
         case .chunked: state = .chunkSize
         case .untilClose: state = .untilClose
@@ -51,7 +56,7 @@ struct HTTPBodyDecoder {
 
     /// Takes what is there. Returns whether the body is complete.
     mutating func decode(_ input: inout HTTPInput) throws(HTTPParseError) -> Bool {
-        while state != .done {
+        while state != .done, !isCut {
             guard try step(&input) else { return false }
         }
         return true
@@ -68,7 +73,7 @@ struct HTTPBodyDecoder {
         case .chunkSize:
             guard let line = try input.takeLine(limit: Self.lineLimit) else { return false }
             let size = try Self.chunkSize(line)
-            guard size <= limit - body.count else { throw .bodyTooLarge(limit: limit) }
+            guard cuts || size <= limit - body.count else { throw .bodyTooLarge(limit: limit) }
             state = size == 0 ? .trailers(bytes: 0) : .chunk(size)
         case .chunk(let count):
             guard let left = try take(count, from: &input) else { return false }
@@ -99,7 +104,13 @@ struct HTTPBodyDecoder {
     private mutating func take(_ count: Int, from input: inout HTTPInput) throws(HTTPParseError) -> Int? {
         let taken = min(count, input.count)
         guard taken > 0 else { return nil }
-        guard taken <= limit - body.count else { throw .bodyTooLarge(limit: limit) }
+        let room = limit - body.count
+        guard taken <= room else {
+            guard cuts else { throw .bodyTooLarge(limit: limit) }
+            body += input.take(room)
+            isCut = true
+            return 0
+        }
         body += input.take(taken)
         return count - taken
     }

@@ -12,8 +12,13 @@ package enum HTTPClientError: Error, Sendable, Equatable {
         case response
     }
 
-    /// The TCP connection could not be made.
+    /// The TCP connection could not be made: the peer or the path to it refused.
     case connect(Errno)
+    /// This host could not even try: no route, no port, no descriptor, a packet filter (`FaultClass.host`).
+    case local(Errno)
+    /// This host's own certificate or TLS policy is the reason: an alert about the client certificate, a parameter that the
+    /// local security level forbids. In words that say what to do.
+    case localTLS(String)
     /// The deadline passed first.
     case timedOut(phase: Phase)
     /// The TLS handshake failed for another reason than the server's certificate.
@@ -38,7 +43,9 @@ extension HTTPClientError {
         case .connect(.connectionRefused), .connect(.connectionReset), .reset(.connectionReset), .reset(.brokenPipe):
             true
         case .tls, .certificate, .closed, .malformed, .tooLarge: true
-        case .connect, .timedOut, .reset: false
+        // The server has answered, only not what was asked.
+        case .localTLS: true
+        case .connect, .local, .timedOut, .reset: false
         }
     }
 }
@@ -48,6 +55,8 @@ extension HTTPClientError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .connect(let error): "connect: \(error)"
+        case .local(let error): "this host: \(error)"
+        case .localTLS(let reason): "this host: \(reason)"
         case .timedOut(.connect): "no answer to the TCP connect in time"
         case .timedOut(.handshake): "connected, but the TLS handshake did not finish in time"
         case .timedOut(.response): "connected, but the response did not arrive in time"

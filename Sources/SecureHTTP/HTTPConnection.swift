@@ -51,11 +51,12 @@ package final class HTTPConnection: Sendable {
     ///   - request: `Host`, `Content-Length` and `Connection` in its fields are left out; the connection sets them.
     ///   - timeout: From now to the last byte of the response, however slowly bytes trickle.
     ///   - bodyLimit: The most bytes of the response's decoded body. Its header is limited to 32 KiB.
+    ///   - cutsBody: Whether a larger body is cut there instead of being `.tooLarge`; the connection is not reusable then.
     /// - Returns: The response, whatever its status.
     /// - Throws: Every failure ends the connection, except a request that cannot be expressed or comes while another is
     ///   under way (`.malformed`). A server that wants a client certificate says so only here under TLS 1.3 (`.tls`).
     package func send(
-        _ request: HTTPRequest, timeout: Duration, bodyLimit: Int = 1 << 20
+        _ request: HTTPRequest, timeout: Duration, bodyLimit: Int = 1 << 20, cutsBody: Bool = false
     ) async throws(HTTPClientError) -> HTTPResponse {
         let exchange = exchange
         // Without this, the last reference may go as soon as `exchange` is read, and deinit would close the connection.
@@ -63,7 +64,7 @@ package final class HTTPConnection: Sendable {
         let result: Result<HTTPResponse, HTTPClientError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 exchange.queue.async {
-                    exchange.send(request, timeout: timeout, bodyLimit: bodyLimit) {
+                    exchange.send(request, timeout: timeout, bodyLimit: bodyLimit, cutsBody: cutsBody) {
                         continuation.resume(returning: $0)
                     }
                 }

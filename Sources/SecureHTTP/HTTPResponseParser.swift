@@ -13,6 +13,7 @@ struct HTTPResponseParser {
 
     private let requestMethod: String
     private let bodyLimit: Int
+    private let cutsBody: Bool
     private var input = HTTPInput()
     private var informational = 0
     private var pending: (response: HTTPResponse, keepsAlive: Bool, body: HTTPBodyDecoder)?
@@ -20,9 +21,12 @@ struct HTTPResponseParser {
     /// - Parameters:
     ///   - requestMethod: A response to HEAD has no body, whatever its fields say.
     ///   - bodyLimit: The most bytes of the decoded body.
-    init(requestMethod: String, bodyLimit: Int) {
+    ///   - cutsBody: Whether a larger body is no error: the response is complete with what fits, and the connection is not used
+    ///     again.
+    init(requestMethod: String, bodyLimit: Int, cutsBody: Bool = false) {
         self.requestMethod = requestMethod
         self.bodyLimit = bodyLimit
+        self.cutsBody = cutsBody
     }
 
     /// Whether bytes came that do not belong to the response.
@@ -40,6 +44,7 @@ struct HTTPResponseParser {
         // Out of the optional while it changes: one body, never two.
         pending = nil
         let complete = try current.body.decode(&input)
+        if current.body.isCut { current.keepsAlive = false }
         if complete { return finished(current) }
         pending = current
         return nil
@@ -94,7 +99,7 @@ struct HTTPResponseParser {
         pending = (
             HTTPResponse(status: status, headers: head.headers),
             head.keepsAlive(version11: version11) && effective != .untilClose,
-            try HTTPBodyDecoder(effective, limit: bodyLimit)
+            try HTTPBodyDecoder(effective, limit: bodyLimit, cuts: cutsBody)
         )
     }
 }

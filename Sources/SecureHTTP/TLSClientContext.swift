@@ -106,6 +106,22 @@ package final class TLSClientContext: Sendable {
     /// Why the last attempt to load changed files failed; nil when the newest files are in use.
     package var reloadFailure: TLSError? { loaded.withLock { $0.reloadFailure } }
 
+    /// What is wrong with the client certificate in use at `seconds` since 1970; nil: nothing, or there is none.
+    ///
+    /// A server that reads it at the HTTP level, as kube-apiserver does, answers 401 to an expired one on every connection.
+    package func clientCertificateFault(at seconds: Int64) -> String? {
+        guard let certificate = SSL_CTX_get0_certificate(loaded.withLock { $0.handle }.pointer) else { return nil }
+        let summary = CertificateSummary(reading: certificate)
+        let file = options.inline.cert == nil ? options.certFile.map { " \($0)" } ?? "" : ""
+        let name = "the client certificate\(file) (\(options.fieldNames.cert))"
+        func date(_ seconds: Int64) -> String { UTCDate(secondsSince1970: seconds).rfc3339 }
+        if summary.notAfter < seconds { return "\(name) expired on \(date(summary.notAfter)): renew it" }
+        if summary.notBefore > seconds {
+            return "\(name) is not valid before \(date(summary.notBefore)): check this host's clock"
+        }
+        return nil
+    }
+
     /// The context for the next connection, loaded again when a file has changed.
     func current() -> TLSContextHandle {
         loaded.withLock { loaded in

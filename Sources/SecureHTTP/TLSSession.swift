@@ -5,6 +5,8 @@ import SystemIO
 package enum TLSFailure: Error, Equatable {
     /// The server's certificate did not verify.
     case certificate(String, CertificateSummary?)
+    /// This host is the reason: its client certificate or its TLS policy.
+    case local(String)
     /// Anything else: not TLS, no common version, an alert of the peer.
     case session(String)
 }
@@ -194,29 +196,40 @@ package final class TLSSession {
         if kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE { return }
         let error = OpenSSLError.take()
         if let rejection, let client {
-            throw .certificate(rejection.words(options: client.options, host: client.host), rejection.leaf)
+            let words = rejection.words(options: client.options, host: client.host)
+            throw rejection.isLocalPolicy ? .local(words) : .certificate(words, rejection.leaf)
         }
-        throw .session(words(for: error))
+        throw failure(for: error)
     }
 
-    private func words(for error: UInt) -> String {
+    private func failure(for error: UInt) -> TLSFailure {
         let reason = copenssl_error_reason(error)
         // Alerts of the peer have their number above SSL_AD_REASON_OFFSET (RFC 8446, 6.2).
         let alert = (SSL_AD_REASON_OFFSET..<SSL_AD_REASON_OFFSET + 256).contains(reason)
-        guard alert, let client else { return OpenSSLError.words(error) }
+        guard alert, let client else {
+            let words = OpenSSLError.words(error)
+            guard client != nil, OpenSSLError.isLocalPolicy(error) else { return .session(words) }
+            return .local("the TLS policy of OpenSSL here refuses the server: \(words)")
+        }
         let names = client.options.fieldNames
         let said = Self.alertName(reason - SSL_AD_REASON_OFFSET)
         switch sentCertificateOnRequest {
         case .some(false):
-            return "the server requires a client certificate (it said: \(said)): set \(names.cert) and \(names.key)"
-        case .some(true):
+            return .local(
+                "the server requires a client certificate (it said: \(said)): set \(names.cert) and \(names.key)")
+        case .some(true) where Self.certificateAlerts.contains(reason - SSL_AD_REASON_OFFSET):
             let file = client.options.inline.cert == nil ? client.options.certFile.map { " \($0)" } ?? "" : ""
-            return "the server refused the client certificate\(file) (it said: \(said)): "
-                + "\(names.cert) must be signed by the CA that the server trusts, and not be expired"
-        case .none:
-            return "the server refused the handshake (it said: \(said))"
+            return .local(
+                "the server refused the client certificate\(file) (it said: \(said)): "
+                    + "\(names.cert) must be signed by the CA that the server trusts, and not be expired")
+        case .some(true), .none:
+            return .session("the server refused the handshake (it said: \(said))")
         }
     }
+
+    /// The alerts that speak of the certificate that the peer was shown (RFC 8446, 6.2): handshake_failure, which TLS 1.2
+    /// uses as well, bad, unsupported, revoked, expired or unknown certificate, unknown CA, access denied.
+    private static let certificateAlerts: Set<Int32> = [40, 42, 43, 44, 45, 46, 48, 49]
 
     private static func alertName(_ alert: Int32) -> String {
         SSL_alert_desc_string_long(alert).map { String(cString: $0) } ?? "alert \(alert)"

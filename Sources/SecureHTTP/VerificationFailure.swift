@@ -11,6 +11,14 @@ struct VerificationFailure {
     /// The issuer's name in the certificate that the code is about.
     let issuer: String
 
+    /// Whether the certificate itself is fine and the security level of OpenSSL on this host forbids it (SSL_CTX_set_security_level(3)).
+    var isLocalPolicy: Bool {
+        switch code {
+        case X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK: true
+        default: false
+        }
+    }
+
     /// - Parameters:
     ///   - options: What the client was told to trust.
     ///   - host: The name or address that the certificate had to carry.

@@ -54,6 +54,14 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable {
     @inlinable public static var noSuchFile: Errno { Errno(rawValue: ENOENT) }
     /// EACCES: permission denied.
     @inlinable public static var permissionDenied: Errno { Errno(rawValue: EACCES) }
+    /// ENETDOWN: the interface is down.
+    @inlinable public static var networkDown: Errno { Errno(rawValue: ENETDOWN) }
+    /// EHOSTDOWN: the link layer says that the host is gone.
+    @inlinable public static var hostDown: Errno { Errno(rawValue: EHOSTDOWN) }
+    /// EPERM: a packet filter or a security module forbids it.
+    @inlinable public static var operationNotPermitted: Errno { Errno(rawValue: EPERM) }
+    /// EPROTO: the peer broke the protocol.
+    @inlinable public static var protocolError: Errno { Errno(rawValue: EPROTO) }
     /// EINVAL: an argument was not valid.
     @inlinable public static var invalidArgument: Errno { Errno(rawValue: EINVAL) }
 

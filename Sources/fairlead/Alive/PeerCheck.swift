@@ -23,8 +23,8 @@ enum PeerCheck {
         } catch {
             switch error {
             // Bytes came, if not those of a TLS server: they are a backend's, since Fairlead itself says nothing.
-            case .tls, .certificate, .malformed, .tooLarge: return .serves
-            case .connect, .closed, .reset, .timedOut:
+            case .tls, .localTLS, .certificate, .malformed, .tooLarge: return .serves
+            case .connect, .local, .closed, .reset, .timedOut:
                 return error.isAnswer || wasReached.withLock(\.self) ? .present : .silent
             }
         }
