@@ -98,17 +98,20 @@ extension Configuration {
         package var halfCloseTimeout: Duration
         /// How long a connection may be silent, 0s to 168h. 0s: for ever, as watches are.
         package var idleTimeout: Duration
+        /// How long connections may stand to a backend that refuses new ones, 0s to 24h. 0s: until one of their ends closes them.
+        package var terminationGracePeriod: Duration
 
         package init(
             keepalive: Keepalive = Keepalive(), userTimeout: Duration = .seconds(15),
             firstByteTimeout: Duration = .seconds(10), halfCloseTimeout: Duration = .seconds(60),
-            idleTimeout: Duration = .zero
+            idleTimeout: Duration = .zero, terminationGracePeriod: Duration = .seconds(75)
         ) {
             self.keepalive = keepalive
             self.userTimeout = userTimeout
             self.firstByteTimeout = firstByteTimeout
             self.halfCloseTimeout = halfCloseTimeout
             self.idleTimeout = idleTimeout
+            self.terminationGracePeriod = terminationGracePeriod
         }
     }
 

@@ -64,7 +64,9 @@ extension Wire {
                 "firstByteTimeout", default: defaults.firstByteTimeout, in: .milliseconds(10) ... .seconds(3_600)),
             halfCloseTimeout: fields.duration(
                 "halfCloseTimeout", default: defaults.halfCloseTimeout, in: .milliseconds(10)...day),
-            idleTimeout: fields.duration("idleTimeout", default: defaults.idleTimeout, in: .zero...day * 7))
+            idleTimeout: fields.duration("idleTimeout", default: defaults.idleTimeout, in: .zero...day * 7),
+            terminationGracePeriod: fields.duration(
+                "terminationGracePeriod", default: defaults.terminationGracePeriod, in: .zero...day))
     }
 
     private static func keepalive(_ fields: inout Fields) -> Configuration.Keepalive {

@@ -25,6 +25,7 @@ import Testing
         #expect(frontend.connection.userTimeout == .seconds(15))
         #expect(frontend.connection.firstByteTimeout == .seconds(10))
         #expect(frontend.connection.halfCloseTimeout == .seconds(60))
+        #expect(frontend.connection.terminationGracePeriod == .seconds(75))
         #expect(frontend.connection.idleTimeout == .zero)
         #expect(frontend.limits == .init(maxConnections: 0, maxConnectionsPerSource: 0))
         #expect(frontend.health.protocol == .https)
@@ -81,6 +82,7 @@ import Testing
                 firstByteTimeout: 5s
                 halfCloseTimeout: 1h
                 idleTimeout: 168h
+                terminationGracePeriod: 2m
               limits: {maxConnections: 1000, maxConnectionsPerSource: 10}
               health:
                 protocol: https
@@ -114,7 +116,8 @@ import Testing
             ])
         frontend.connection = .init(
             keepalive: .init(idle: .seconds(60), interval: .seconds(10), count: 9), userTimeout: .zero,
-            firstByteTimeout: .seconds(5), halfCloseTimeout: .seconds(3_600), idleTimeout: .seconds(7 * 86_400))
+            firstByteTimeout: .seconds(5), halfCloseTimeout: .seconds(3_600), idleTimeout: .seconds(7 * 86_400),
+            terminationGracePeriod: .seconds(120))
         frontend.health = .init(
             protocol: .https, path: "/healthz?verbose", livenessPath: "/ping", interval: .seconds(2),
             suspectInterval: .seconds(2), timeout: .seconds(3), rise: 1, fall: 5,
