@@ -5,6 +5,8 @@ package import SystemIO
 package protocol DataPlaneEvents: Sendable {
     /// A dial ended without a first byte from the backend. A flood of them is told as one, at most every 20 ms a worker.
     func dialFailed(backend: BackendID, _ failure: DialFailure)
+    /// A dial could not be made by a fault of this host, which says nothing about the backend. Told as rarely as failures are.
+    func hostFailed(backend: BackendID, error: Errno)
     /// Accepting pauses for 100 ms, or until a connection ends: the system has no descriptor or memory to give.
     func acceptPaused(frontend: String, error: Errno)
     /// A client's connection is over. Told only by a data plane that `reportsEnds`.

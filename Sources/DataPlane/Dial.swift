@@ -31,6 +31,10 @@ struct Dial: ~Copyable {
     var attempts: [Attempt] = []
     /// All backends that were tried; none is tried twice.
     var tried: [BackendID] = []
+    /// Those of them that could not be dialed by a fault of this host. They are tried again in a moment.
+    var unreachable: [BackendID] = []
+    /// Whether the next attempt waits for this host, so that nothing is said about the backends that are being dialed.
+    var awaitsHost = false
     /// The role of the next attempt.
     var nextRole = EventToken.firstAttempt
     /// The client's bytes so far, in `flight[..<flightBytes]`. Without memory until `prepareFlight`.
@@ -109,6 +113,8 @@ struct Dial: ~Copyable {
         }
         attempts.removeAll(keepingCapacity: true)
         tried.removeAll(keepingCapacity: true)
+        unreachable.removeAll(keepingCapacity: true)
+        awaitsHost = false
         nextRole = EventToken.firstAttempt
         flightBytes = 0
         hello = .incomplete

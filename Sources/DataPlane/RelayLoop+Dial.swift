@@ -7,6 +7,7 @@ import SystemIO
 //   time  0        the first choice is dialled; the client's bytes wait in its socket
 //         at once  nothing is known to serve: all are dialled, and the first to answer wins
 //         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
+//         at once  a fault of this host (no route, no port): the next choice; those that failed so again after 100 ms
 //         later    no backend may be dialled now for its rate's sake: `RelayLoop+Queue`
 //         stagger  not connected: the next choice is dialled too; the first to connect wins
 //         firstByte after the ClientHello went out, no answer: it goes to another backend too; the first to answer wins
@@ -63,6 +64,7 @@ extension RelayLoop {
     mutating func dialNext(_ slot: Int, isItsTurn: Bool = false) {
         let dial = dial(slot)
         dial.pointee.nextAttemptAt = .max
+        dial.pointee.awaitsHost = false
         var start: AttemptStart
         repeat {
             guard !dial.pointee.isExhausted, dial.pointee.attempts.count < Dial.concurrentLimit else { return }
@@ -74,6 +76,7 @@ extension RelayLoop {
                 return joinQueue(slot, dial)
             case .none:
                 leaveQueue(slot, dial)
+                guard dial.pointee.unreachable.isEmpty else { return retryLater(dial) }
                 dial.pointee.isExhausted = true
                 return
             }
@@ -139,7 +142,7 @@ extension RelayLoop {
             descriptor = try Socket.stream(for: backend.pointee.endpoint.address).take()
         } catch {
             if error.isResourceExhaustion { return postpone(slot, dial, error) }
-            dialFailed(slot, index, .connect(error))
+            hostFailed(slot, dial, index, error)
             return .failed
         }
         guard descriptor < limits.descriptorCeiling else {
@@ -148,12 +151,15 @@ extension RelayLoop {
         }
         try? SocketOption.noDelay.set(on: descriptor)
         var attempt = Dial.Attempt(descriptor: descriptor, backend: index, role: dial.pointee.nextRole, startedAt: now)
-        dial.pointee.nextRole += 1
         switch Socket.connect(descriptor, to: backend.pointee.endpoint.address) {
         case .failed(let error):
             closeDescriptor(descriptor)
             if error.isResourceExhaustion { return postpone(slot, dial, error) }
-            dialFailed(slot, index, .connect(error))
+            if FaultClass(error, at: .call) == .host {
+                hostFailed(slot, dial, index, error)
+            } else {
+                dialFailed(slot, index, .connect(error))
+            }
             return .failed
         case .connected:
             attempt.isConnected = true
@@ -164,6 +170,8 @@ extension RelayLoop {
             closeDescriptor(descriptor)
             return postpone(slot, dial, .outOfMemory)
         }
+        // Only now: a dial that this host cannot make is tried again often, and roles are few.
+        dial.pointee.nextRole += 1
         backends[Int(index)]?.pointee.connectionCount += 1
         backend.pointee.endpoint.statistics.active.add(1, ordering: .relaxed)
         dial.pointee.attempts.append(attempt)
@@ -176,8 +184,31 @@ extension RelayLoop {
     private mutating func postpone(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ error: Errno) -> AttemptStart {
         dial.pointee.tried.removeLast()
         dial.pointee.nextAttemptAt = now + Self.acceptPause
+        dial.pointee.awaitsHost = true
         pauseAccepting(frontend: Int(table[slot].pointee.frontend), error)
         return .postponed
+    }
+
+    /// A dial could not be made by a fault of this host: counted, told, and not held against the backend.
+    private mutating func hostFailed(
+        _ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ index: Int32, _ error: Errno
+    ) {
+        guard let backend = backends[Int(index)] else { return }
+        dial.pointee.unreachable.append(backend.pointee.endpoint.id)
+        frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(FrontendCounter.hostFaults.rawValue, 1)
+        guard now - backend.pointee.lastEvidenceAt >= Self.evidenceInterval else { return }
+        backend.pointee.lastEvidenceAt = now
+        events.hostFailed(backend: backend.pointee.endpoint.id, error: error)
+    }
+
+    /// Every backend was tried, and some could not be dialed by a fault of this host: those are tried again in a moment, within
+    /// the bound for connecting.
+    private func retryLater(_ dial: UnsafeMutablePointer<Dial>) {
+        let unreachable = dial.pointee.unreachable
+        dial.pointee.tried.removeAll { unreachable.contains($0) }
+        dial.pointee.unreachable.removeAll(keepingCapacity: true)
+        dial.pointee.nextAttemptAt = now + Self.acceptPause
+        dial.pointee.awaitsHost = true
     }
 
     // MARK: Events
@@ -271,7 +302,11 @@ extension RelayLoop {
     ) {
         let attempt = dial.pointee.attempts[position]
         closeAttempt(dial, position)
-        dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
+        if case .connect(let error) = failure, FaultClass(error, at: .later) == .host {
+            hostFailed(slot, dial, attempt.backend, error)
+        } else {
+            dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
+        }
         if !dial.pointee.attempts.contains(where: \.isConnected),
             let frontend = frontends[Int(table[slot].pointee.frontend)]
         {
@@ -345,6 +380,17 @@ extension RelayLoop {
         timers.arm(slot, deadline: min(dial.pointee.nextAttemptAt, dial.pointee.giveUpAt, answerBy))
     }
 
+    /// An attempt has had no answer in the time that it is given: tells the control plane, once.
+    private mutating func observeSilence(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int) {
+        let attempt = dial.pointee.attempts[position]
+        guard !attempt.isSuspect else { return }
+        dial.pointee.attempts[position].isSuspect = true
+        if attempt.isConnected, attempt.sentBytes > 0 {
+            backends[Int(attempt.backend)]?.pointee.row.add(BackendCounter.unansweredHellos.rawValue, 1)
+        }
+        dialFailed(slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
+    }
+
     mutating func dialTimerFired(_ slot: Int) {
         let dial = dial(slot)
         if dial.pointee.isQueued, dial.pointee.attempts.isEmpty {
@@ -355,11 +401,7 @@ extension RelayLoop {
             let clientWasSilent =
                 dial.pointee.hello == .incomplete && dial.pointee.attempts.contains(where: \.isConnected)
             if !clientWasSilent {
-                for attempt in dial.pointee.attempts {
-                    dialFailed(
-                        slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut),
-                        isCounted: attempt.isSuspect)
-                }
+                for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             }
             return abandon(slot, clientWasSilent ? .clientTimeouts : .unanswered)
         }
@@ -374,16 +416,12 @@ extension RelayLoop {
             let isConnecting = dial.pointee.attempts.contains { !$0.isConnected }
             dial.pointee.giveUpAt = isConnecting ? now + Self.lastResortConnectTimeout : .max
         } else if now >= dial.pointee.giveUpAt {
-            for attempt in dial.pointee.attempts {
-                dialFailed(slot, attempt.backend, .connect(.timedOut), isCounted: attempt.isSuspect)
-            }
+            for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             return abandon(slot, .unanswered)
         }
         if now >= dial.pointee.nextAttemptAt {
-            for position in dial.pointee.attempts.indices where !dial.pointee.attempts[position].isSuspect {
-                let attempt = dial.pointee.attempts[position]
-                dial.pointee.attempts[position].isSuspect = true
-                dialFailed(slot, attempt.backend, attempt.isConnected ? .silent : .connect(.timedOut))
+            if !dial.pointee.awaitsHost {
+                for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             }
             dialNext(slot)
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }

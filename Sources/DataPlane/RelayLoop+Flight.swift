@@ -134,6 +134,7 @@ extension RelayLoop {
         armTimer(slot)
         var isHolding = false
         if count > 0 {
+            backends[Int(attempt.backend)]?.pointee.row.add(BackendCounter.answeredHellos.rawValue, 1)
             let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             countBytes(connection, .downstream, count)
             isHolding = count < buffer.count && isEndDue(connection, 1)

@@ -102,7 +102,9 @@ extension RelayLoop {
                     isSuspect: attempt.isSuspect)
             }
         }
-        search.tried = dial.pointee.tried
+        // What this host could not dial may be dialed by the next process.
+        let unreachable = dial.pointee.unreachable
+        search.tried = dial.pointee.tried.filter { !unreachable.contains($0) }
         search.flight = Array(dial.pointee.sentFlight)
         search.isOpaque = dial.pointee.hello == .opaque
         search.nextRole = dial.pointee.nextRole

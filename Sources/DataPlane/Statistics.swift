@@ -9,6 +9,8 @@ enum BackendCounter: Int, CaseIterable {
     case bytesReceived
     case bytesSent
     case bytesSpliced
+    case answeredHellos
+    case unansweredHellos
     case connectNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case connectBuckets
@@ -29,6 +31,7 @@ enum FrontendCounter: Int, CaseIterable {
     case replays
     case refusedByQueue
     case queueTimeouts
+    case hostFaults
     case queueNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case queueBuckets
@@ -223,6 +226,8 @@ package struct FrontendCounters: Sendable, Equatable {
     package var refusedByQueue: UInt64 = 0
     /// Reset because their turn did not come within `connect.timeout`.
     package var queueTimeouts: UInt64 = 0
+    /// Dials that could not be made by a fault of this host: no route, no port, a packet filter.
+    package var hostFaults: UInt64 = 0
     /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
     /// ended in a dial are counted, and only those who had to wait.
     package var queueCounts: [UInt64] = []
@@ -252,6 +257,7 @@ package struct FrontendCounters: Sendable, Equatable {
         queued = shared.queued.load(ordering: .relaxed)
         refusedByQueue = sum(.refusedByQueue)
         queueTimeouts = sum(.queueTimeouts)
+        hostFaults = sum(.hostFaults)
         queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
         queueCounts = (0...FrontendShared.queueBounds.count).map {
             shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)
@@ -275,6 +281,10 @@ package struct BackendCounters: Sendable, Equatable {
     package var bytesSent: UInt64 = 0
     /// Of both, those that went through a pipe and were not copied.
     package var bytesSpliced: UInt64 = 0
+    /// Clients' first bytes that it has answered.
+    package var answeredHellos: UInt64 = 0
+    /// ClientHellos that it had taken and not answered within `connect.firstByte`.
+    package var unansweredHellos: UInt64 = 0
     /// How many connects took up to each of `connectBoundsSeconds`, not cumulative; the last is above them all.
     package var connectCounts: [UInt64] = []
     /// The sum of all connect times, in seconds.
@@ -292,6 +302,8 @@ package struct BackendCounters: Sendable, Equatable {
         bytesReceived = sum(.bytesReceived)
         bytesSent = sum(.bytesSent)
         bytesSpliced = sum(.bytesSpliced)
+        answeredHellos = sum(.answeredHellos)
+        unansweredHellos = sum(.unansweredHellos)
         connectSeconds = Double(sum(.connectNanoseconds)) / 1e9
         connectCounts = (0...BackendStatistics.connectBounds.count).map {
             statistics.rows.sum(BackendCounter.connectBuckets.rawValue + $0)

@@ -125,10 +125,12 @@ final class Counter: Sendable {
 /// What the workers have told the control plane.
 final class RecordedEvents: DataPlaneEvents {
     private let dials = Locked<[(BackendID, DialFailure)]>([])
+    private let hostFaults = Locked<[(BackendID, Errno)]>([])
     private let pauses = Locked<[Errno]>([])
     private let ends = Locked<[EndedConnection]>([])
 
     func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
+    func hostFailed(backend: BackendID, error: Errno) { hostFaults.withLock { $0.append((backend, error)) } }
     func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
 
     func connectionEnded(_ connection: EndedConnection) { ends.withLock { $0.append(connection) } }
@@ -137,8 +139,15 @@ final class RecordedEvents: DataPlaneEvents {
     var endedConnections: [EndedConnection] { ends.withLock { $0 } }
 
     /// The failures of one backend's dials.
-    func failures(of backend: Backend) -> [DialFailure] {
-        dials.withLock { $0.filter { $0.0 == backend.id }.map(\.1) }
+    func failures(of backend: Backend) -> [DialFailure] { failures(of: backend.id) }
+
+    func failures(of backend: BackendID) -> [DialFailure] {
+        dials.withLock { $0.filter { $0.0 == backend }.map(\.1) }
+    }
+
+    /// The faults of this host that dials to one backend met.
+    func hostFaults(of backend: BackendID) -> [Errno] {
+        hostFaults.withLock { $0.filter { $0.0 == backend }.map(\.1) }
     }
 
     var acceptPauses: [Errno] { pauses.withLock { $0 } }
