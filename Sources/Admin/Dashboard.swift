@@ -124,6 +124,7 @@ enum Dashboard {
             node("div", [node("h2", f.name), node("code", f.listen.join(" ")), node("span", f.algorithm, "dim"),
               badge(f.ready ? "ready" : "not ready", f.ready ? "up" : "down"), node("span", counts, "dim")], "head"),
             f.guard ? node("p", "held: " + f.guard, "degraded") : null,
+            f.hostFault ? node("p", f.hostFault, "down") : null,
             table(["backend", "address", "state", "for", ">weight", ">active", ">total", ">received", ">sent", ">probe",
               ">certificate", "reason"], rows)]);
         }

@@ -79,6 +79,9 @@ package struct PrometheusRenderer: Sendable {
             family("guard_active", .gauge, "Whether a guard holds the pool although probes say otherwise.") {
                 .flag($0.guard != nil)
             },
+            family("host_fault_active", .gauge, "Whether a fault of this host keeps it from reaching a backend.") {
+                .flag($0.hostFault != nil)
+            },
             family("connections_active", .gauge, "Connections of clients that are open.") {
                 .number(Double($0.connections.active))
             },

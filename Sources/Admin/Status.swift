@@ -166,6 +166,8 @@ package struct FrontendStatus: Codable, Equatable, Sendable {
     package var ready: Bool
     /// Why the pool is held although probes say otherwise; null when nothing is held.
     package var `guard`: String?
+    /// The fault of this host that keeps it from reaching backends, with its time; null when there is none.
+    package var hostFault: String?
     /// Connections of clients.
     package var connections: Connections
     /// One entry a backend, in the order of the pool.
@@ -174,13 +176,14 @@ package struct FrontendStatus: Codable, Equatable, Sendable {
     /// All fields at once.
     package init(
         name: String, listen: [String], algorithm: String, ready: Bool, `guard`: String? = nil,
-        connections: Connections = Connections(), backends: [BackendStatus]
+        hostFault: String? = nil, connections: Connections = Connections(), backends: [BackendStatus]
     ) {
         self.name = name
         self.listen = listen
         self.algorithm = algorithm
         self.ready = ready
         self.guard = `guard`
+        self.hostFault = hostFault
         self.connections = connections
         self.backends = backends
     }
@@ -193,6 +196,7 @@ package struct FrontendStatus: Codable, Equatable, Sendable {
         try container.encode(algorithm, forKey: .algorithm)
         try container.encode(ready, forKey: .ready)
         try container.encode(`guard`, forKey: .guard)
+        try container.encode(hostFault, forKey: .hostFault)
         try container.encode(connections, forKey: .connections)
         try container.encode(backends, forKey: .backends)
     }

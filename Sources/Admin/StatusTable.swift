@@ -66,6 +66,7 @@ package struct StatusTable: Sendable {
         if let held = frontend.guard {
             lines.append([Cell(held.hasPrefix("held: ") ? "  \(held)" : "  held: \(held)", .yellow)])
         }
+        if let fault = frontend.hostFault { lines.append([Cell("  \(fault)", .red)]) }
         guard !frontend.backends.isEmpty else { return lines + [[Cell("  no backends", .yellow)]] }
         var table = Columns([
             "BACKEND", "ADDRESS", "STATE", "FOR", ">WEIGHT", ">ACTIVE", ">TOTAL", ">PROBE", ">CERT", "REASON",

@@ -33,14 +33,25 @@ extension BackendHealth {
         var badIsSilence = true
         /// Whether the last of them was silence.
         var lastIsSilence = false
+        /// How many of the last of them show that requests hang: silence, or a dead liveness path.
+        var hanging = 0
+
+        /// `hanging` is written beside the rest (`Memory`): a state of a version before does not have it.
+        private enum CodingKeys: String, CodingKey {
+            case alive, fast, slow, bad, badIsSilence, lastIsSilence
+        }
 
         mutating func endGood() { (alive, fast, slow) = (0, 0, 0) }
 
-        mutating func endBad() { (bad, badIsSilence) = (0, true) }
+        mutating func endBad() { (bad, badIsSilence, hanging) = (0, true, 0) }
 
-        mutating func addBad(silence: Bool) {
+        /// - Parameters:
+        ///   - silence: Whether nothing came back.
+        ///   - hangs: Whether requests on standing connections would hang.
+        mutating func addBad(silence: Bool, hangs: Bool) {
             endGood()
             bad += 1
+            hanging = hangs ? hanging + 1 : 0
             badIsSilence = badIsSilence && silence
             lastIsSilence = silence
         }

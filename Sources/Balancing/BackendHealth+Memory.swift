@@ -18,6 +18,9 @@ extension BackendHealth {
         var hasDoubt: Bool
         var hasReset: Bool
         var cause: String
+        // Nil also where a version before has written it.
+        var hanging: Int?
+        var graceEndsAt: Instant?
     }
 
     /// What it knows.
@@ -26,7 +29,8 @@ extension BackendHealth {
             probed: probed, probedReason: probedReason, memberFault: memberFault, since: since,
             transitions: transitions, isPresentAtStart: isPresentAtStart, ramp: ramp, hold: hold,
             lastUsable: lastUsable, lapsedLikeEtcd: lapsedLikeEtcd, isFailingLikeEtcd: isFailingLikeEtcd,
-            hasUsedItsHold: hasUsedItsHold, runs: runs, hasDoubt: hasDoubt, hasReset: hasReset, cause: cause)
+            hasUsedItsHold: hasUsedItsHold, runs: runs, hasDoubt: hasDoubt, hasReset: hasReset, cause: cause,
+            hanging: runs.hanging, graceEndsAt: graceEndsAt)
     }
 
     /// The backend of which this is known: runs, holds and ramps go on where they were.
@@ -44,6 +48,8 @@ extension BackendHealth {
         isFailingLikeEtcd = memory.isFailingLikeEtcd
         hasUsedItsHold = memory.hasUsedItsHold
         runs = memory.runs.bounded
+        runs.hanging = min(max(0, memory.hanging ?? (runs.badIsSilence ? runs.bad : 0)), runs.bad)
+        graceEndsAt = memory.graceEndsAt
         hasDoubt = memory.hasDoubt
         hasReset = memory.hasReset
         cause = memory.cause

@@ -1,33 +1,46 @@
-/// The health of one backend: probes' outcomes go in, transitions come out. It does no I/O and reads no clock.
+/// The health of one backend: outcomes of probes go in, transitions come out. It does no I/O and reads no clock.
 ///
-///     evidence                      from up, degraded        from unknown        from draining, down
-///     ---------------------------   ----------------------   -----------------   --------------------------------
-///     ready                         up, after `rise` if      up at once          up after `rise`, with slow start;
-///                                   it was degraded                              at once if nothing is usable
-///     ready, slow `fall` times      degraded                 up, then degraded   degraded, as for ready
-///     401, 403                      degraded                 degraded at once    degraded, as for ready
-///     red, liveness green           draining                 draining            draining
-///     red, liveness not known yet   draining                 draining            as it is
-///     red, liveness dead            draining; down and       draining; down      down and reset after `fall`, but only
-///                                   reset after `fall` (*)   after `fall` (*)    while another is usable (*)
-///     silent, liveness green        draining after `fall`;   draining after      draining
-///                                   held (**): degraded      `fall`
-///     timed out                     down and reset after     down after `fall`   down and reset after `fall`
-///                                   `fall`; held (**):
-///                                   degraded
-///     refused, reset, unreachable,  down and reset after     down after `fall`   down and reset after `fall`
-///     malformed                     `fall`
-///     certificate wrong             down at once, keep       down at once        down at once, keep
+///     evidence                      class     from up, degraded        from unknown        from draining, down
+///     ---------------------------   -------   ----------------------   -----------------   ----------------------------
+///     fault of this host            host      as it is                 as it is            as it is
+///     fault of this host, and the   host      as it is                 degraded at once    degraded, as for ready
+///     backend has answered
+///     ready                         answer    up, after `rise` if      up at once          up after `rise`, with slow
+///                                             it was degraded                              start; at once if nothing is
+///                                                                                          usable
+///     ready, slow `fall` times      answer    degraded                 up, then degraded   degraded, as for ready
+///     401, 403                      answer    degraded                 degraded at once    degraded, as for ready
+///     red, liveness green           answer    draining                 draining            draining
+///     red, liveness not known yet   answer    draining                 draining            as it is
+///     red, liveness dead            answer    draining; after `fall`   draining; after     after `fall` down and reset,
+///                                             down and reset (a)       `fall` down (a)     but only while another is
+///                                                                                          usable (a)
+///     refused, reset                answer    down after `fall`, keep  down after `fall`   down after `fall`, keep (b)
+///                                             (b)
+///     malformed, failed in TLS      answer    down after `fall`, keep  down after `fall`   down after `fall`, keep
+///     certificate wrong             answer    down at once, keep       down at once        down at once, keep
+///     silent, liveness green        answer    draining after `fall`;   draining after      draining
+///                                             held (c): degraded       `fall`
+///     timed out, unreachable        silence   after `fall` down and    down after `fall`   after `fall` down and reset,
+///                                             reset; held (c):                             but only while another is
+///                                             degraded                                     usable and most answer
+///     ClientHellos of clients go    silence   down, keep, for a while  -                   -
+///     unanswered, probes are good             (`ClientHandshakes`)
 ///
-/// Connections that were kept when a backend went down are reset once it is found dead as well.
+/// Keep: a host that answers is alive, and its kernel has ended every connection of a process that died. What stands still is
+/// served. Reset, both ends of each: requests on standing connections would hang.
 ///
-/// (*) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
+/// (a) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
 /// of a cluster whose etcd holds an election would add a storm of lists to it. The reset comes as soon as another is usable.
 ///
-/// (**) When the bad run is nothing but silence, and it is the last usable one, or more than half of the backends (at least
+/// (b) What still stands `terminationGracePeriod` later is reset: nothing serves that long after it has refused.
+///
+/// (c) When the bad run is nothing but silence, and it is the last usable one, or more than half of the backends (at least
 /// two) are silent together, which looks like a fault on this side. It ends with the backend's first answer of any kind.
-/// When most others answer again, the run begins anew: the probe that times out then may come from before. While some other
-/// answers, so that this side works at least in part, such a hold ends after `holdLimit`; while none does, never.
+/// When most others answer again, the run begins anew, and a probe from before counts no more. While some other answers, so
+/// that this side works at least in part, such a hold ends after `holdLimit`; while none does, never.
+///
+/// Silence counts only if its probe began after the last fault of this host.
 ///
 /// When etcd has no leader, or got one less than `EtcdUnrest.settleTime` ago, and most backends are red or silent (all that
 /// fail so since shortly before it lost its leader), then none of them is broken. Each stays usable, degraded, or becomes it
@@ -38,9 +51,9 @@
 ///
 /// A backend whose own etcd member fails is degraded while its probes say up.
 ///
-/// `fall` counts bad outcomes of all kinds together; any good one ends the run. What else is heard of a backend (a dial
-/// that failed, a probe connection that ended, a probe that is overdue) never changes its state: it raises a doubt, which
-/// makes the next probes come faster.
+/// `fall` counts bad outcomes of all kinds together; any good one ends the run. Only those in a row that show that requests
+/// hang (silence, dead liveness) reset. What else is heard of a backend (a dial that failed, a probe connection that ended,
+/// a probe that is overdue) never changes its state: it raises a doubt, which makes the next probes come faster.
 package struct BackendHealth: Sendable {
     /// What the decision needs to know about the other backends of the frontend.
     package struct Context: Sendable {
@@ -80,6 +93,16 @@ package struct BackendHealth: Sendable {
     var probedReason = "not probed yet"
     /// What is wrong with the etcd member beside it, in words; nil when nothing is, or nothing is known.
     var memberFault: String?
+    /// What the first bytes of clients show.
+    var handshakes = ClientHandshakes()
+    /// The fault of this host that the last probes met, in words, and since when; nil when they met none.
+    package internal(set) var hostFault: (words: String, since: Instant)?
+    /// Silence of a probe that began before this time tells nothing.
+    var silenceCountsFrom: Instant?
+    /// When it answered last after it had been silent.
+    package var silenceEndedAt: Instant?
+    /// When the connections are reset that still stand, if it refuses or resets since.
+    var graceEndsAt: Instant?
     /// Since when the backend is in that state.
     package internal(set) var since: Instant
     /// How often the state has changed.
@@ -121,21 +144,55 @@ package struct BackendHealth: Sendable {
     ///
     /// - Parameters:
     ///   - outcome: What was found out.
+    ///   - began: When the round began; nil: just now.
     ///   - instant: When; not before that of the last call.
     ///   - context: The state of the frontend's backends before this call.
     /// - Returns: The transition, if the state changes; one from down to down when only its connections are reset.
     package mutating func observe(
-        _ outcome: ProbeOutcome, at instant: Instant, context: Context
+        _ outcome: ProbeOutcome, began: Instant? = nil, at instant: Instant, context: Context
     ) -> Transition? {
+        let shown = state
+        handshakes.advance(to: instant)
+        if case .hostFault(let words, let answered) = outcome {
+            return show(observeHostFault(words, answered: answered, at: instant, context), from: shown, at: instant)
+        }
+        if outcome.evidence == .silence, let from = silenceCountsFrom, began ?? instant < from {
+            hasDoubt = true
+            return show(nil, from: shown, at: instant)
+        }
+        hostFault = nil
         // The first half of a round ("red, and liveness is being asked") answers no doubt.
         if case .notReady(_, _, .unknown) = outcome {} else { hasDoubt = false }
         isFailingLikeEtcd = outcome.isLikeEtcd
         if !isFailingLikeEtcd { lapsedLikeEtcd = nil }
-        let (shown, former) = (state, probed)
+        let former = probed
         let transition = judge(outcome, at: instant, context)
+        // The run begins anew with this round.
+        if hold == .over { silenceCountsFrom = began ?? instant }
         if former.isUsable, !probed.isUsable, isFailingLikeEtcd { lapsedLikeEtcd = instant }
-        return show(transition, from: shown, at: instant)
+        return show(transition ?? endGrace(at: instant), from: shown, at: instant)
     }
+
+    /// Takes in what the first bytes of clients show.
+    ///
+    /// - Parameters:
+    ///   - answered: ClientHellos that got their first byte from this backend since the process began.
+    ///   - unanswered: Those that got none within `connect.firstByte`.
+    ///   - answeredByOthers: What the other backends of the frontend have answered together.
+    ///   - instant: The present; not before that of the last call.
+    /// - Returns: The transition, if the state changes.
+    package mutating func observeHandshakes(
+        answered: UInt64, unanswered: UInt64, answeredByOthers: UInt64, at instant: Instant
+    ) -> Transition? {
+        let shown = state
+        handshakes.advance(to: instant)
+        handshakes.observe(
+            .init(answered: answered, unanswered: unanswered, answeredByOthers: answeredByOthers), at: instant)
+        return show(nil, from: shown, at: instant)
+    }
+
+    /// Whether `observeHandshakes` should be told of the counters with each probe, and not only when a dial has failed.
+    package var watchesHandshakes: Bool { handshakes.isOpen }
 
     /// Takes note of how the etcd member beside the backend is.
     ///
@@ -155,11 +212,21 @@ package struct BackendHealth: Sendable {
     /// It changes no state. The caller should probe now.
     package mutating func raiseDoubt() { hasDoubt = true }
 
-    /// The state of now: what the probes say, but degraded where they say up and its etcd member fails.
-    package var state: BackendState { probed == .up && memberFault != nil ? .degraded : probed }
+    /// The state of now: what the probes say, but down where clients' handshakes go unanswered, and degraded where those are on
+    /// trial or its etcd member fails.
+    package var state: BackendState {
+        guard probed.isUsable else { return probed }
+        switch handshakes.phase {
+        case .out: return .down
+        case .trial: return .degraded
+        case .serving: return memberFault != nil ? .degraded : probed
+        }
+    }
 
     /// Why the backend is in that state, in words. It may change while the state stays the same.
     package var reason: String {
+        guard probed.isUsable else { return probedReason }
+        if let words = handshakes.words { return words }
         guard probed == .up, let memberFault else { return probedReason }
         return memberFault
     }
@@ -181,7 +248,7 @@ package struct BackendHealth: Sendable {
     package var isHeldForEtcd: Bool { if case .unrest = hold { true } else { false } }
 
     /// Whether its last outcomes were bad and nothing but silence.
-    var isSilent: Bool { runs.bad > 0 && runs.badIsSilence }
+    package var isSilent: Bool { runs.bad > 0 && runs.badIsSilence }
 
     /// Whether it is usable, or was at `instant` or later.
     func wasUsable(at instant: Instant) -> Bool { state.isUsable || lastUsable.map { $0 >= instant } ?? false }
@@ -220,235 +287,16 @@ package struct BackendHealth: Sendable {
     }
 }
 
-extension BackendHealth {
-    /// What an outcome makes of the state that the probes tell.
-    private mutating func judge(_ outcome: ProbeOutcome, at instant: Instant, _ context: Context) -> Transition? {
-        switch outcome {
-        case .ready(let latency):
-            return observeReady(latency: latency, at: instant, context)
-        case .aliveButUnauthorized(let status):
-            return observeUnauthorized(status: status, at: instant, context)
-        case .notReady(let status?, let failedChecks, let liveness):
-            return observeRed(status: status, failedChecks: failedChecks, liveness, at: instant, context)
-        case .notReady(nil, _, .alive):
-            return observeSilentButAlive(at: instant, context)
-        case .notReady(nil, _, _):
-            return observeFailure(.timedOut, reason: "no answer in time", at: instant, context)
-        case .untrusted(let reason):
-            // It answered: only what is dead from here on counts for `fall`, and for the reset of the connections kept.
-            runs.endGood()
-            runs.endBad()
-            return enter(.down, "certificate: \(reason)", at: instant)
-        case .failed(let kind, let reason):
-            return observeFailure(kind, reason: reason, at: instant, context)
-        }
-    }
-
-    /// The transition as it is seen from outside: a member's fault hides some of what the probes tell, and adds its own.
-    private mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition?
-    {
-        let existingConnections = transition?.existingConnections ?? .keep
-        guard state != shown || existingConnections == .reset else { return nil }
-        if state != shown {
-            since = instant
-            transitions += 1
-        }
-        return Transition(
-            from: shown, to: state, reason: reason, at: instant, existingConnections: existingConnections)
-    }
-
-    private mutating func observeReady(latency: Duration, at instant: Instant, _ context: Context) -> Transition? {
-        let isSlow = latency > policy.slowThreshold
-        hasUsedItsHold = false
-        runs.endBad()
-        runs.alive += 1
-        runs.fast = isSlow ? 0 : runs.fast + 1
-        runs.slow = isSlow ? runs.slow + 1 : 0
-        let slowReason = "slow: ready only after \(latency.inMilliseconds)"
-        switch probed {
-        case .unknown:
-            return enter(.up, "ready at the first probe that succeeded", at: instant)
-        case .up:
-            guard runs.slow >= policy.fall else { return nil }
-            return enter(.degraded, slowReason, times: runs.slow, at: instant)
-        case .degraded:
-            guard runs.fast >= policy.rise else {
-                // Whatever it was that degraded it, slowness is the reason by now.
-                if runs.slow >= policy.fall { return enter(.degraded, slowReason, at: instant) }
-                return hold == nil ? nil : enter(.degraded, "it answers again", at: instant)
-            }
-            return enter(.up, "ready", times: runs.fast, at: instant)
-        case .draining, .down:
-            guard let reason = reasonToReturn("ready", context) else { return nil }
-            return isSlow
-                ? enter(.degraded, "\(reason), but \(slowReason)", at: instant)
-                : enter(.up, reason, at: instant)
-        }
-    }
-
-    private mutating func observeUnauthorized(status: Int, at instant: Instant, _ context: Context) -> Transition? {
-        hasUsedItsHold = false
-        runs.endBad()
-        runs.alive += 1
-        (runs.fast, runs.slow) = (0, 0)
-        let words = "alive, but it tells its readiness only to known clients (HTTP \(status))"
-        switch probed {
-        case .unknown, .up, .degraded:
-            return enter(.degraded, words, at: instant)
-        case .draining, .down:
-            guard reasonToReturn("alive", context) != nil else { return nil }
-            return enter(.degraded, words, at: instant)
-        }
-    }
-
-    /// The reason why a backend that was away is used again, or nil while it is not.
-    private func reasonToReturn(_ word: String, _ context: Context) -> String? {
-        if runs.alive >= policy.rise { return "\(word), \(times(runs.alive))" }
-        return context.anyUsable ? nil : "\(word), and no other backend is usable"
-    }
-
-    private mutating func observeRed(
-        status: Int, failedChecks: [String], _ liveness: Liveness, at instant: Instant, _ context: Context
-    ) -> Transition? {
-        let checks = failedChecks.isEmpty ? "" : ": \(failedChecks.joined(separator: ", "))"
-        let words = "not ready (HTTP \(status)\(checks))"
-        if let hold = nextHoldForEtcd(at: instant, context) {
-            runs.endGood()
-            return enter(hold, words, at: instant, context)
-        }
-        // What it showed while it was held counts for nothing.
-        if isHeldForEtcd { runs.endBad() }
-        switch liveness {
-        case .unknown:
-            // Liveness is being asked. No new connections meanwhile; what becomes of the old ones can wait for it.
-            runs.endGood()
-            return probed == .down ? nil : enter(.draining, words, at: instant)
-        case .alive:
-            runs.endGood()
-            runs.endBad()
-            return enter(.draining, words, at: instant)
-        case .dead:
-            runs.addBad(silence: false)
-            if runs.bad >= policy.fall, isAnotherUsable(context) {
-                return enter(.down, "\(words) and not live", times: runs.bad, .reset, at: instant)
-            }
-            return probed == .down ? nil : enter(.draining, "\(words) and not live", at: instant)
-        }
-    }
-
-    private mutating func observeSilentButAlive(at instant: Instant, _ context: Context) -> Transition? {
-        runs.addBad(silence: true)
-        let words = "live, but no answer about its readiness in time"
-        if probed == .down { return enter(.draining, words, at: instant) }
-        guard runs.bad >= policy.fall || isHeldForEtcd else { return nil }
-        if let hold = nextHoldForEtcd(at: instant, context) { return enter(hold, words, at: instant, context) }
-        if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
-        return enter(.draining, words, times: runs.bad, at: instant)
-    }
-
-    private mutating func observeFailure(
-        _ kind: ProbeFailure, reason words: String, at instant: Instant, _ context: Context
-    ) -> Transition? {
-        runs.addBad(silence: kind == .timedOut)
-        guard runs.bad >= policy.fall || (kind == .timedOut && isHeldForEtcd) else { return nil }
-        if kind == .timedOut, let hold = nextHoldForEtcd(at: instant, context) {
-            return enter(hold, words, at: instant, context)
-        }
-        if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
-        return enter(.down, words, times: runs.bad, .reset, at: instant)
-    }
-
-    /// What keeps the backend in use after `fall` bad outcomes, if anything does.
-    private func nextHold(at instant: Instant, _ context: Context) -> Hold? {
-        guard probed.isUsable else { return nil }
-        guard runs.badIsSilence else { return isHeldForEtcd && runs.lastIsSilence && !hasUsedItsHold ? .over : nil }
-        if context.isLastUsable { return .last }
-        switch hold {
-        case nil, .last, .over:
-            guard context.others.isMajorityWithOneMore else { return nil }
-            return .together(besideAnswersSince: context.others.answer ? instant : nil)
-        case .together, .unrest:
-            guard context.others.isMajorityWithOneMore else { return .over }
-            guard context.others.answer else { return .together(besideAnswersSince: nil) }
-            let since = hold?.besideAnswersSince ?? instant
-            return instant - since < Self.holdLimit ? .together(besideAnswersSince: since) : nil
-        }
-    }
-
-    /// What keeps the backend in use, or brings it back, after an outcome that etcd's unrest explains.
-    private mutating func nextHoldForEtcd(at instant: Instant, _ context: Context) -> Hold? {
-        guard let unrest = context.unrest, !hasUsedItsHold else { return nil }
-        // While nobody leads, others that answer may do so for a moment only: who is held then stays so, for `holdLimit`.
-        guard unrest.others.isMajorityWithOneMore || (isHeldForEtcd && unrest.cause.isLeaderless) else { return nil }
-        let windowStart = windowStart(of: unrest.cause, at: instant)
-        guard probed.isUsable || lapsedLikeEtcd.map({ $0 >= windowStart }) ?? false else { return nil }
-        guard unrest.others.answer else { return .unrest(besideAnswersSince: nil) }
-        let since = hold?.besideAnswersSince ?? instant
-        guard instant - since < Self.holdLimit else {
-            hasUsedItsHold = true
-            return nil
-        }
-        return .unrest(besideAnswersSince: since)
-    }
-
-    /// Stays in use, as degraded.
-    private mutating func enter(
-        _ hold: Hold, _ words: String, at instant: Instant, _ context: Context
-    ) -> Transition? {
-        defer { self.hold = hold }
-        switch hold {
-        case .last:
-            return enter(.degraded, "last usable backend, held: \(words)", at: instant)
-        case .together:
-            let (silent, all) = (context.others.silent + 1, context.others.usable + 1)
-            let why = "\(silent) of \(all) backends time out together, which looks like a fault on this side"
-            return enter(.degraded, "held: \(why): \(words)", at: instant)
-        case .unrest:
-            guard let (cause, others) = context.unrest else { return nil }
-            let why = "\(cause.words), and \(others.failing + 1) of \(others.usable + 1) backends fail together"
-            return enter(.degraded, "held: \(why): \(words)", isHeld: true, at: instant)
-        case .over:
-            runs.bad = 1
-            return enter(.degraded, "most others answer again, and this one not yet: \(words)", at: instant)
-        }
-    }
-
-    private func isAnotherUsable(_ context: Context) -> Bool {
-        probed.isUsable ? !context.isLastUsable : context.anyUsable
-    }
-
-    /// Goes to a state for a reason. When it is there already only the reason changes.
-    private mutating func enter(
-        _ next: BackendState, _ cause: String, times count: Int = 1,
-        _ existingConnections: Transition.ExistingConnections = .keep, isHeld: Bool = false, at instant: Instant
-    ) -> Transition? {
-        hold = nil
-        if next == probed, cause == self.cause { return nil }
-        self.cause = cause
-        probedReason = count == 1 ? cause : "\(cause), \(times(count))"
-        let previous = probed
-        // Down with its connections kept, for its certificate say, and now found to be dead as well.
-        let resetsLate = next == .down && existingConnections == .reset && !hasReset
-        if next != .down || probed != .down { hasReset = false }
-        if next == .down, existingConnections == .reset { hasReset = true }
-        guard next != probed || resetsLate else { return nil }
-        if !next.isUsable {
-            ramp = nil
-        } else if !previous.isUsable, !isHeld, previous != .unknown || !isPresentAtStart {
-            ramp = SlowStart(start: instant, duration: policy.slowStart)
-        }
-        if previous.isUsable, !next.isUsable { lastUsable = instant }
-        probed = next
-        return Transition(
-            from: previous, to: next, reason: probedReason, at: instant, existingConnections: existingConnections)
-    }
-
-    private func times(_ count: Int) -> String {
-        count == 1 ? "once" : "\(count) times in a row"
-    }
-}
-
 extension Duration {
     /// The duration in whole milliseconds, for people.
     var inMilliseconds: String { "\(wholeNanoseconds / 1_000_000) ms" }
+
+    /// The duration in tenths of a second, for people, such as "0.4 s"; not below zero.
+    package var inTenths: String {
+        let tenths = max(0, wholeNanoseconds) / 100_000_000
+        return "\(tenths / 10).\(tenths % 10) s"
+    }
+
+    /// The duration in whole seconds, for people.
+    var inSeconds: String { "\(wholeNanoseconds / 1_000_000_000) s" }
 }

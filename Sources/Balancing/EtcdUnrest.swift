@@ -48,8 +48,7 @@ package struct EtcdUnrest: Hashable, Sendable {
 
     /// What it is, with the time that it has lasted by `instant`.
     package func words(at instant: Instant) -> String {
-        let tenths = max(0, (instant - start).wholeNanoseconds) / 100_000_000
-        let time = "\(tenths / 10).\(tenths % 10) s"
+        let time = (instant - start).inTenths
         return switch cause {
         case .leaderless: "etcd has no leader since \(time)"
         case .newLeader: "etcd has had its leader for \(time) only"

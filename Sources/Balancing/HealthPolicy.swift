@@ -14,12 +14,17 @@ package struct HealthPolicy: Hashable, Sendable {
     package var slowStart: Duration
     /// Answers that take longer than this are slow.
     package var slowThreshold: Duration
+    /// How long connections to a backend that refuses or resets may stand; nil: until one of their ends closes them.
+    ///
+    /// A kube-apiserver that was told to stop refuses new connections at once and serves the standing ones for 60 s, its
+    /// request timeout. 15 s more are for what its host is slow with.
+    package var terminationGracePeriod: Duration?
 
     /// A policy; the values given by default are those of the configuration.
     package init(
         rise: Int = 3, fall: Int = 2, interval: Duration = .seconds(1), suspectInterval: Duration = .milliseconds(200),
         timeout: Duration = .seconds(1), slowStart: Duration = .seconds(30),
-        slowThreshold: Duration = .milliseconds(500)
+        slowThreshold: Duration = .milliseconds(500), terminationGracePeriod: Duration? = .seconds(75)
     ) {
         self.rise = max(1, rise)
         self.fall = max(1, fall)
@@ -28,6 +33,7 @@ package struct HealthPolicy: Hashable, Sendable {
         self.timeout = timeout
         self.slowStart = slowStart
         self.slowThreshold = slowThreshold
+        self.terminationGracePeriod = terminationGracePeriod
     }
 
     /// How far back to look for those who fell silent at the same time: every hang that began since is certain by now.

@@ -14,6 +14,31 @@ package enum ProbeOutcome: Hashable, Sendable {
     case untrusted(reason: String)
     /// There was no answer that could be read.
     case failed(ProbeFailure, reason: String)
+    /// A fault of this host, for this reason: it says nothing about the backend, but that its process has `answered`, if it has.
+    case hostFault(reason: String, answered: Bool)
+}
+
+/// The three classes of evidence about a backend. What each does to it is the table at the head of `BackendHealth`.
+package enum Evidence: Hashable, Sendable, CaseIterable {
+    /// A fault of this host judges no backend.
+    case host
+    /// Nothing came back. It counts, under the guards.
+    case silence
+    /// The peer has answered, whatever it said.
+    case answer
+}
+
+extension ProbeOutcome {
+    /// Which class of evidence it is.
+    package var evidence: Evidence {
+        switch self {
+        case .hostFault: .host
+        case .failed(let failure, _): failure.evidence
+        // Its liveness path answered, or no path did.
+        case .notReady(nil, _, let liveness): liveness == .alive ? .answer : .silence
+        case .ready, .aliveButUnauthorized, .notReady, .untrusted: .answer
+        }
+    }
 }
 
 extension ProbeOutcome {
@@ -21,7 +46,7 @@ extension ProbeOutcome {
     var isLikeEtcd: Bool {
         switch self {
         case .notReady, .failed(.timedOut, _): true
-        case .ready, .aliveButUnauthorized, .untrusted, .failed: false
+        case .ready, .aliveButUnauthorized, .untrusted, .failed, .hostFault: false
         }
     }
 }
@@ -30,7 +55,7 @@ extension ProbeOutcome {
 package enum Liveness: String, Sendable, CaseIterable {
     /// The process works; it is only not ready.
     case alive
-    /// It is red too, or did not answer in time: requests on old connections would hang.
+    /// It is red too, or did not answer in time: requests on standing connections would hang.
     case dead
     /// Not asked, or no answer yet.
     case unknown
@@ -44,8 +69,16 @@ package enum ProbeFailure: String, Sendable, CaseIterable {
     case reset
     /// No answer in time. The one failure that a server which is only overloaded shows as well.
     case timedOut
-    /// There is no way to the host (EHOSTUNREACH, ENETUNREACH).
+    /// The path says that the host cannot be reached, or neighbour discovery has failed (EHOSTUNREACH, ENETUNREACH).
     case unreachable
-    /// What came back was not an answer: plain HTTP on a TLS port, no HTTP, too long.
+    /// What came back was no answer: plain HTTP on a TLS port, no HTTP, a TLS alert.
     case malformed
+
+    /// Which class of evidence it is.
+    package var evidence: Evidence {
+        switch self {
+        case .timedOut, .unreachable: .silence
+        case .refused, .reset, .malformed: .answer
+        }
+    }
 }

@@ -36,6 +36,13 @@ actor KeptConnections {
     /// When the server's host was heard last, as far as the outcome of a question told.
     private nonisolated let heard = Locked<Instant?>(nil)
 
+    /// A request, and how much of the answer is wanted.
+    private struct Question {
+        let request: HTTPRequest
+        let bodyLimit: Int
+        let cutsBody: Bool
+    }
+
     /// A connection with its number, by which its end is told. The object's own identity would not do: its memory may belong
     /// to the next connection by the time that the news of its end arrives.
     private struct Kept {
@@ -63,17 +70,27 @@ actor KeptConnections {
     /// Why files that have changed are not in use; nil while nothing is wrong with them.
     var reloadFailure: TLSError? { tls?.reloadFailure }
 
+    /// What is wrong with the client certificate at `seconds` since 1970; nil: nothing is, or there is none.
+    func clientCertificateFault(at seconds: Int64) -> String? { tls?.clientCertificateFault(at: seconds) }
+
     /// Asks on the connection that was idle last if there is one, else on a fresh one.
-    func send(_ request: HTTPRequest, bodyLimit: Int, until deadline: Instant) async throws(Failure) -> Answer {
+    ///
+    /// - Parameters:
+    ///   - bodyLimit: The most bytes of the body.
+    ///   - cutsBody: Whether a larger one is cut there instead of being an error.
+    func send(
+        _ request: HTTPRequest, bodyLimit: Int, cutsBody: Bool = false, until deadline: Instant
+    ) async throws(Failure) -> Answer {
         let context = try tlsContext()
+        let question = Question(request: request, bodyLimit: bodyLimit, cutsBody: cutsBody)
         do throws(HTTPClientError) {
-            if let kept = idle.popLast(), let answer = try await ask(request, kept, bodyLimit, until: deadline) {
+            if let kept = idle.popLast(), let answer = try await ask(question, kept, until: deadline) {
                 return answer
             }
             let fresh = try await HTTPConnection.connect(
                 to: address, tls: context, hostHeader: hostHeader, timeout: deadline - .now,
                 reached: { [weak self] in self?.noteHeard() })
-            return try await exchange(request, on: watch(fresh), bodyLimit, until: deadline)
+            return try await exchange(question, on: watch(fresh), until: deadline)
         } catch {
             noteHeard(ifToldBy: error)
             throw .client(error)
@@ -113,10 +130,10 @@ actor KeptConnections {
 
     /// Asks on a connection that was idle. Nil when it ended just as it was used, which says nothing yet.
     private func ask(
-        _ request: HTTPRequest, _ kept: Kept, _ bodyLimit: Int, until deadline: Instant
+        _ question: Question, _ kept: Kept, until deadline: Instant
     ) async throws(HTTPClientError) -> Answer? {
         do throws(HTTPClientError) {
-            return try await exchange(request, on: kept, bodyLimit, until: deadline)
+            return try await exchange(question, on: kept, until: deadline)
         } catch {
             switch error {
             case .closed, .reset: if Task.isCancelled { throw error }
@@ -129,13 +146,15 @@ actor KeptConnections {
 
     /// Sends a request and keeps the connection, or closes it.
     private func exchange(
-        _ request: HTTPRequest, on kept: Kept, _ bodyLimit: Int, until deadline: Instant
+        _ question: Question, on kept: Kept, until deadline: Instant
     ) async throws(HTTPClientError) -> Answer {
         let connection = kept.connection
         busy[kept.number] = connection
         defer { busy[kept.number] = nil }
         do throws(HTTPClientError) {
-            let response = try await connection.send(request, timeout: deadline - .now, bodyLimit: bodyLimit)
+            let response = try await connection.send(
+                question.request, timeout: deadline - .now, bodyLimit: question.bodyLimit,
+                cutsBody: question.cutsBody)
             noteHeard()
             let answer = Answer(response: response, certificate: connection.peerCertificate)
             if connection.isReusable, !isClosed {

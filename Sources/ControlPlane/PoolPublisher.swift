@@ -3,7 +3,7 @@ package import SystemIO
 
 /// Where the control plane tells its decisions: the data plane behind its mailbox, or a test.
 ///
-/// Both calls come from the controller's executor and must return at once.
+/// All calls come from the controller's executor and must return at once.
 package protocol PoolPublisher: Sendable {
     /// The pool of a frontend has changed.
     ///
@@ -12,6 +12,10 @@ package protocol PoolPublisher: Sendable {
     ///   - snapshot: The pool from now on.
     ///   - addresses: Where each of its members is dialled.
     func publish(frontend: String, snapshot: PoolSnapshot, addresses: [BackendID: SocketAddress])
+
+    /// How many ClientHellos of clients a backend has answered since the process began, and how many it has left without an
+    /// answer for `connect.firstByte`.
+    func handshakes(of backend: BackendID) -> (answered: UInt64, unanswered: UInt64)
 
     /// How many connections a backend has now, dials under way included.
     func connections(of backend: BackendID) -> Int

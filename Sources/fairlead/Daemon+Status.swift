@@ -91,6 +91,7 @@ extension Daemon: AdminSource {
         return FrontendStatus(
             name: name, listen: dataPlane.addresses(ofFrontend: name).map(\.description),
             algorithm: configured?.balancing.algorithm.rawValue ?? "", ready: health.ready, guard: health.guard,
+            hostFault: health.hostFault,
             connections: FrontendStatus.Connections(
                 active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
                 dialFailures: counters?.dialFailures ?? 0,
@@ -127,10 +128,14 @@ extension Daemon {
     func metrics() async -> MetricsInput {
         var details: [MetricsInput.BackendDetail] = []
         var activations: [MetricFamily.Sample] = []
+        var probesWithHostFault: [MetricFamily.Sample] = []
         for controller in controllers {
             let health = await controller.status()
             activations.append(
                 MetricFamily.Sample([MetricFamily.Label("frontend", controller.name)], .count(health.guardActivations)))
+            probesWithHostFault.append(
+                MetricFamily.Sample(
+                    [MetricFamily.Label("frontend", controller.name)], .count(health.probesWithHostFault)))
             for backend in health.backends {
                 let counters = dataPlane.counters(ofBackend: backend.id)
                 details.append(
@@ -150,9 +155,12 @@ extension Daemon {
         let guards = MetricFamily(
             "fairlead_frontend_guard_activations_total", .counter,
             help: "Times that a guard began to hold backends although their probes fail.", samples: activations)
+        let hostFaults = MetricFamily(
+            "fairlead_frontend_probe_host_faults_total", .counter,
+            help: "Probes that a fault of this host kept from reaching a backend.", samples: probesWithHostFault)
         return MetricsInput(
             status: await status(), backends: details,
-            extra: [guards] + relayFamilies() + coverFamilies + (await discoveryFamilies()))
+            extra: [guards, hostFaults] + relayFamilies() + coverFamilies + (await discoveryFamilies()))
     }
 
     /// Counters that the status does not have.
@@ -186,6 +194,8 @@ extension Daemon {
             family(
                 "queue_timeouts_total", "Connections reset because their turn to be dialled did not come in time.",
                 \.queueTimeouts),
+            family(
+                "dial_host_faults_total", "Dials that a fault of this host kept from reaching a backend.", \.hostFaults),
             MetricFamily(
                 "fairlead_frontend_queue_wait_seconds", .histogram,
                 help: "Time that connections waited for their turn to be dialled.",

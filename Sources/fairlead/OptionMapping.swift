@@ -33,7 +33,9 @@ extension Configuration.Frontend {
     var healthPolicy: HealthPolicy {
         HealthPolicy(
             rise: health.rise, fall: health.fall, interval: health.interval, suspectInterval: health.suspectInterval,
-            timeout: health.timeout, slowStart: balancing.slowStart, slowThreshold: health.timeout / 2)
+            timeout: health.timeout, slowStart: balancing.slowStart, slowThreshold: health.timeout / 2,
+            terminationGracePeriod: connection.terminationGracePeriod == .zero
+                ? nil : connection.terminationGracePeriod)
     }
 
     /// How probes are made.

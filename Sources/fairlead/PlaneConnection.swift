@@ -19,6 +19,11 @@ struct RelayPublisher: PoolPublisher {
         dataPlane.counters(ofBackend: backend)?.active ?? 0
     }
 
+    func handshakes(of backend: BackendID) -> (answered: UInt64, unanswered: UInt64) {
+        let counters = dataPlane.counters(ofBackend: backend)
+        return (counters?.answeredHellos ?? 0, counters?.unansweredHellos ?? 0)
+    }
+
     func resetConnections(of backend: BackendID, frontend: String, over duration: Duration) {
         dataPlane.resetConnections(of: backend, over: duration)
     }
@@ -50,8 +55,12 @@ final class RelayObserver: DataPlaneEvents {
     func dialFailed(backend: BackendID, _ failure: DialFailure) {
         // A controller does not know other frontends' backends and ignores them.
         for controller in controllers.withLock(\.self) {
-            controller.dialFailed(backend)
+            controller.dialFailed(backend, unanswered: failure == .silent)
         }
+    }
+
+    func hostFailed(backend: BackendID, error: Errno) {
+        for controller in controllers.withLock(\.self) { controller.hostFailed(backend, "\(error)") }
     }
 
     func connectionEnded(_ connection: EndedConnection) { connectionLog?.add(connection) }

@@ -17,6 +17,7 @@ enum Samples {
             FrontendStatus(
                 name: "kube-apiserver", listen: ["[::]:6443"], algorithm: "leastConnections", ready: true,
                 guard: "etcd elects a leader",
+                hostFault: "this host: Network is unreachable, since 0.4 s (master-1)",
                 connections: FrontendStatus.Connections(
                     active: 7, accepted: 1234, refused: 1, dialFailures: 3, reset: 2),
                 backends: [

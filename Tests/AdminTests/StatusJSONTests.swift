@@ -10,7 +10,7 @@ struct StatusJSONTests {
 
     @Test func whatIsAbsentIsNullAndKeepsItsKey() throws {
         let text = String(decoding: try Samples.bare.json(), as: UTF8.self)
-        for key in ["etcd", "leases", "guard", "etcdMember", "probe", "certificate", "upgrade"] {
+        for key in ["etcd", "leases", "guard", "hostFault", "etcdMember", "probe", "certificate", "upgrade"] {
             #expect(text.contains("\"\(key)\" : null"), "\(key) must be there")
         }
         var status = Samples.bare
@@ -216,6 +216,7 @@ private let golden = """
             "reset" : 2
           },
           "guard" : "etcd elects a leader",
+          "hostFault" : "this host: Network is unreachable, since 0.4 s (master-1)",
           "listen" : [
             "[::]:6443"
           ],

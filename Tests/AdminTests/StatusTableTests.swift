@@ -72,6 +72,7 @@ private let golden = """
 
     kube-apiserver  [::]:6443  leastConnections  ready  active 7  accepted 1234  refused 1  dial failures 3  reset 2
       held: etcd elects a leader
+      this host: Network is unreachable, since 0.4 s (master-1)
       BACKEND   ADDRESS         STATE    FOR    WEIGHT  ACTIVE  TOTAL  PROBE  CERT  REASON
       master-1  10.0.0.11:6443  up       3h12m  40/100       5    900  3.2ms  364d  /readyz is ok
       master-2  10.0.0.12:6443  drained  30s      0/50       2    334   1.3s     -  /readyz answers 500 (failed: etcd, shutdown)

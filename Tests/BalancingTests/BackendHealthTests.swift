@@ -14,11 +14,11 @@ private final class Patient {
     }
 
     @discardableResult
-    func sees(_ outcome: ProbeOutcome) -> Transition? {
+    func sees(_ outcome: ProbeOutcome, began: Instant? = nil) -> Transition? {
         now = now + .milliseconds(200)
         let usable = health.state.isUsable
         return health.observe(
-            outcome, at: now,
+            outcome, began: began, at: now,
             context: .init(isLastUsable: usable && !anotherIsUsable, anyUsable: usable || anotherIsUsable))
     }
 
@@ -51,6 +51,7 @@ extension ProbeOutcome {
         .fast, .slow, .redAlive, .redDead, .redUnknown, .silentAlive, .timedOut, .refused,
         .aliveButUnauthorized(status: 403), .untrusted(reason: "self-signed"), .failed(.reset, reason: "reset"),
         .failed(.malformed, reason: "no HTTP"), .failed(.unreachable, reason: "no route"),
+        .hostFault(reason: "no port", answered: false), .hostFault(reason: "own certificate", answered: true),
     ]
 }
 
@@ -75,12 +76,12 @@ struct BackendHealthTests {
     }
 
     @Test(
-        "Failures in a row take a backend down and reset its connections; one alone does not",
+        "Failures in a row take a backend down, one alone does not. Silence resets its connections, an answer keeps them",
         arguments: [
-            ProbeOutcome.timedOut, .refused, .failed(.reset, reason: "r"), .failed(.malformed, reason: "m"),
-            .failed(.unreachable, reason: "u"),
+            (ProbeOutcome.timedOut, Transition.ExistingConnections.reset), (.failed(.unreachable, reason: "u"), .reset),
+            (.refused, .keep), (.failed(.reset, reason: "r"), .keep), (.failed(.malformed, reason: "m"), .keep),
         ])
-    func fall(outcome: ProbeOutcome) throws {
+    func fall(outcome: ProbeOutcome, connections: Transition.ExistingConnections) throws {
         let patient = Patient.inState(.up)
         #expect(patient.sees(outcome) == nil)
         #expect(patient.health.isSuspect)
@@ -88,7 +89,7 @@ struct BackendHealthTests {
         #expect(!patient.health.isSuspect)
         #expect(patient.sees(outcome) == nil)
         let transition = try #require(patient.sees(outcome))
-        #expect(transition.to == .down && transition.existingConnections == .reset)
+        #expect(transition.to == .down && transition.existingConnections == connections)
         #expect(transition.reason.hasSuffix("2 times in a row"))
         #expect(patient.sees(outcome) == nil)
     }
@@ -161,7 +162,7 @@ struct BackendHealthTests {
     @Test("Red without liveness yet drains at once and ends no run")
     func redUnknown() {
         let patient = Patient.inState(.up)
-        patient.sees(.refused)
+        patient.sees(.timedOut)
         #expect(patient.sees(.redUnknown)?.to == .draining)
         #expect(patient.sees(.redDead)?.to == .down)
         #expect(patient.sees(.redUnknown) == nil)
@@ -200,17 +201,113 @@ struct BackendHealthTests {
         #expect(patient.health.reason == "certificate: signed by an unknown authority")
     }
 
-    @Test("Connections kept when a backend went down are reset, once, when it is found dead as well")
-    func lateReset() {
+    @Test(
+        "Connections kept when a backend went down are reset, once, when it falls silent or its liveness is dead",
+        arguments: [ProbeOutcome.timedOut, .redDead])
+    func lateReset(outcome: ProbeOutcome) {
         let patient = Patient.inState(.up)
         #expect(patient.sees(.untrusted(reason: "expired"))?.existingConnections == .keep)
         let since = patient.health.since
-        #expect(patient.sees(.refused) == nil)
-        let late = [patient.sees(.refused), patient.sees(.refused)].compactMap(\.self)
+        #expect([patient.sees(.refused), patient.sees(.refused), patient.sees(.refused)].allSatisfy { $0 == nil })
+        #expect(patient.sees(outcome) == nil)
+        let late = [patient.sees(outcome), patient.sees(outcome)].compactMap(\.self)
         #expect(late.map(\.to) == [.down] && late.map(\.existingConnections) == [.reset])
         #expect(patient.health.since == since)
         patient.sees(.untrusted(reason: "expired"))
+        #expect(patient.sees(outcome) == nil)
+    }
+
+    @Test("Connections kept are not reset for silence while nothing else is usable, or while most are silent")
+    func lateResetIsGuarded() {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        patient.anotherIsUsable = false
+        for _ in 0..<5 { #expect(patient.sees(.timedOut) == nil) }
+        patient.anotherIsUsable = true
+        #expect(patient.sees(.timedOut)?.existingConnections == .reset)
+    }
+
+    @Test("What still stands a grace period after the backend has refused is reset, once")
+    func grace() throws {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        #expect(patient.health.state == .down)
+        patient.now = patient.now + .seconds(74) + .milliseconds(500)
         #expect(patient.sees(.refused) == nil)
+        patient.now = patient.now + .milliseconds(100)
+        let transition = try #require(patient.sees(.failed(.reset, reason: "reset")))
+        #expect(transition.from == .down && transition.to == .down && transition.existingConnections == .reset)
+        #expect(transition.reason.contains("what still stood after 75 s was reset"))
+        patient.now = patient.now + .seconds(75)
+        #expect(patient.sees(.refused) == nil)
+    }
+
+    @Test("The grace ends when the backend is back, and begins anew with the next refusal; without a period there is none")
+    func graceEnds() {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        for _ in 0..<3 { patient.sees(.fast) }
+        #expect(patient.health.state == .up)
+        patient.now = patient.now + .seconds(80)
+        #expect([patient.sees(.refused), patient.sees(.refused)].last??.existingConnections == .keep)
+        #expect(patient.sees(.refused) == nil)
+        let eternal = Patient(HealthPolicy(terminationGracePeriod: nil))
+        eternal.sees(.fast)
+        for _ in 0..<2 { eternal.sees(.refused) }
+        eternal.now = eternal.now + .seconds(86_400)
+        #expect(eternal.sees(.refused) == nil)
+    }
+
+    @Test("What is malformed or fails in TLS keeps its connections without a bound")
+    func malformedHasNoGrace() {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.failed(.malformed, reason: "no HTTP")) }
+        patient.now = patient.now + .seconds(86_400)
+        #expect(patient.sees(.failed(.malformed, reason: "no HTTP")) == nil)
+        #expect(patient.health.state == .down)
+    }
+
+    @Test("A fault of this host changes no state, resets nothing, and ends a run of silence", arguments: BackendState.allCases)
+    func hostFault(state: BackendState) {
+        let patient = Patient.inState(state)
+        let before = patient.health.state
+        patient.sees(.timedOut)
+        for _ in 0..<5 { #expect(patient.sees(.hostFault(reason: "Network is unreachable", answered: false)) == nil) }
+        #expect(patient.health.state == before)
+        #expect(patient.health.hostFault?.words == "Network is unreachable")
+        #expect(patient.health.isSuspect)
+        #expect(patient.sees(.timedOut) == nil)
+        #expect(patient.health.state == before)
+    }
+
+    @Test("A fault of this host with an answer of the backend shows that it is alive, and takes nothing away")
+    func hostFaultWithAnswer() {
+        let fault = ProbeOutcome.hostFault(reason: "the client certificate expired", answered: true)
+        for state in [BackendState.up, .degraded] {
+            let patient = Patient.inState(state)
+            for _ in 0..<5 { #expect(patient.sees(fault) == nil) }
+            #expect(patient.health.state == state)
+        }
+        let fresh = Patient()
+        #expect(fresh.sees(fault)?.to == .degraded)
+        #expect(fresh.health.reason.contains("this host: the client certificate expired"))
+        let returning = Patient.inState(.down)
+        #expect(returning.sees(fault) == nil)
+        #expect(returning.sees(fault) == nil)
+        #expect(returning.sees(fault)?.to == .degraded)
+    }
+
+    @Test("The silence of a probe that began before the last fault of this host tells nothing")
+    func silenceBeforeHostFault() {
+        let patient = Patient.inState(.up)
+        let began = patient.now
+        patient.sees(.hostFault(reason: "Network is unreachable", answered: false))
+        for _ in 0..<5 {
+            #expect(patient.sees(.timedOut, began: began) == nil)
+            #expect(patient.health.state == .up && patient.health.isSuspect)
+        }
+        patient.sees(.timedOut)
+        #expect(patient.sees(.timedOut)?.to == .down)
     }
 
     @Test("401 and 403 mean alive: degraded, with a quarter of the weight")

@@ -87,6 +87,48 @@ struct SharedSilenceTests {
         return .init(isLastUsable: false, anyUsable: true, others: others)
     }
 
+    @Test("Others that answer again count still for a probe that began before they did, and not for a later one")
+    func returned() {
+        let since = Self.start
+        for (began, state) in [(since - .milliseconds(600), BackendState.degraded), (since + .milliseconds(1), .down)] {
+            var silent = SharedSilence.none
+            for _ in 0..<2 {
+                var other = Self.backend([Self.well])
+                other.silenceEndedAt = since
+                silent.count(other, isOverdue: false, since: began, at: since + .seconds(1))
+            }
+            var health = Self.backend([Self.well])
+            for _ in 0..<2 {
+                _ = health.observe(
+                    Self.silence, began: began, at: since + .seconds(1),
+                    context: .init(isLastUsable: false, anyUsable: true, others: silent))
+            }
+            #expect(health.state == state)
+        }
+    }
+
+    @Test("A backend that this host cannot reach is silent as well, as far as the others are concerned")
+    func hostFault() {
+        var unreachable = Self.backend([Self.well])
+        _ = unreachable.observe(
+            .hostFault(reason: "Network is unreachable", answered: false), at: Self.start,
+            context: .init(isLastUsable: false, anyUsable: true))
+        #expect(Self.fate(beside: [(unreachable, false), Other.well.value]).state == .degraded)
+    }
+
+    @Test("When most answer again, a probe from before counts no more, however many there are")
+    func probesFromBefore() {
+        var health = Self.fate(beside: [Other.overdue.value, Other.overdue.value])
+        let context = Self.context(silent: 0)
+        let back = Self.start + .milliseconds(100)
+        #expect(health.observe(Self.silence, began: back, at: back + .seconds(1), context: context) == nil)
+        for _ in 0..<5 {
+            #expect(health.observe(Self.silence, began: Self.start, at: back + .seconds(1), context: context) == nil)
+        }
+        #expect(health.state == .degraded)
+        #expect(health.observe(Self.silence, began: back, at: back + .seconds(1), context: context)?.to == .down)
+    }
+
     @Test("A hold ends with the first answer of any kind")
     func firstAnswer() {
         let answers: [(ProbeOutcome, BackendState)] = [

@@ -52,7 +52,7 @@ struct DetectionTests {
 
     @Test("The pool without the backend is published before its connections are reset")
     func order() async throws {
-        let (_, stage) = try await timeUntil(.down, readiness: .refused, liveness: .refused, moment: .zero)
+        let (_, stage) = try await timeUntil(.down, readiness: .hangs, liveness: .hangs, moment: .zero)
         let events = stage.publisher.all
         let reset = try #require(events.firstIndex { if case .reset = $0.event { true } else { false } })
         guard case .published(let snapshot, _) = events[reset - 1].event else {
@@ -70,15 +70,14 @@ struct DetectionTests {
             try await stage.advance(.seconds(2) + .milliseconds(milliseconds))
             let backend = try stage.backend("b0")
             backend.behave(readiness: .refused)
-            let begin = stage.clock.now()
             backend.state.withLock { $0.connectionEnded }()
             try await stage.waitFor("the news was heard") {
                 await stage.controller.isSuspect("b0")
             }
             try await stage.advance(.milliseconds(300) + readings)
             #expect(try await stage.state("b0") == .down, "at \(milliseconds) ms")
-            #expect(stage.publisher.resets.allSatisfy { $0.at - begin <= .milliseconds(300) + readings })
-            #expect(stage.publisher.resets.count == 1)
+            // Its kernel has ended its connections already, if the process is dead; if it only stops, it serves them.
+            #expect(stage.publisher.resets.isEmpty)
             await stage.controller.stop()
         }
     }
@@ -169,10 +168,13 @@ struct DetectionTests {
         await stage.controller.stop()
     }
 
-    @Test("A hanging backend never has more than two rounds of questions under way")
+    @Test("A hanging backend never has more than a round each `suspectInterval` under way, and two once it is down")
     func bounded() async throws {
         let (_, stage) = try await timeUntil(
-            .down, readiness: .hangs, liveness: .hangs, moment: .zero, limit: .seconds(30))
+            .down, readiness: .hangs, liveness: .hangs, moment: .zero, limit: .seconds(5))
+        #expect(try stage.backend("b0").state.withLock { $0.mostUnderWay } <= 12)
+        try stage.backend("b0").state.withLock { $0.mostUnderWay = 0 }
+        try await stage.advance(.seconds(30))
         #expect(try stage.backend("b0").state.withLock { $0.mostUnderWay } <= 4)
         await stage.controller.stop()
     }

@@ -21,6 +21,8 @@ final class FakeBackend: BackendProber {
         var underWay = 0
         var mostUnderWay = 0
         var isClosed = false
+        /// How often all idle connections were closed, so that the next question shakes hands.
+        var closedIdle = 0
         /// Whether the kernel of its host acknowledges what it gets, also when the process hangs.
         var acknowledges = true
         var heard: Instant?
@@ -66,7 +68,7 @@ final class FakeBackend: BackendProber {
 
     func lastHeard() async -> Instant? { state.withLock(\.heard) }
 
-    func keepIdle(atMost count: Int) {}
+    func keepIdle(atMost count: Int) { if count == 0 { state.withLock { $0.closedIdle += 1 } } }
 
     func close() { state.withLock { $0.isClosed = true } }
 }
@@ -96,6 +98,13 @@ final class RecordingPublisher: PoolPublisher {
 
     /// What `connections(of:)` answers; 0 for those that are not in it.
     let open = Locked<[BackendID: Int]>([:])
+
+    /// What `handshakes(of:)` answers; none for those that are not in it.
+    let handshakes = Locked<[BackendID: (answered: UInt64, unanswered: UInt64)]>([:])
+
+    func handshakes(of backend: BackendID) -> (answered: UInt64, unanswered: UInt64) {
+        handshakes.withLock { $0[backend] ?? (0, 0) }
+    }
 
     func connections(of backend: BackendID) -> Int { open.withLock { $0[backend] ?? 0 } }
 

@@ -113,7 +113,7 @@ struct NetworkProberTests {
         let file = "\(pki.directory.path)/later.crt"
         let prober = NetworkProber(
             address: server.address, options: ProbeOptions(tls: TLSClientOptions(caFile: file)), connectionEnded: {})
-        guard case .inconclusive(let reason) = await prober.ask(.readiness, timeout: .seconds(10)).verdict else {
+        guard case .hostFault(let reason, false) = await prober.ask(.readiness, timeout: .seconds(10)).verdict else {
             Issue.record("it was judged without an authority")
             return
         }
@@ -157,17 +157,32 @@ struct NetworkProberTests {
         }
     }
 
-    @Test("What is no answer is malformed: plain HTTP, garbage, ten megabytes")
+    @Test("An answer means its status, however long it is")
+    func longAnswer() async throws {
+        let long = Array(repeating: UInt8(ascii: "a"), count: 10 << 20)
+        let tls = try pki.server()
+        let large = try HTTPServer(listen: Self.loopback, tls: tls) { _ in HTTPResponse(status: 200, body: long) }
+        #expect(await ask(large.address).verdict == .ok)
+        let red = try HTTPServer(listen: Self.loopback, tls: tls) { _ in HTTPResponse(status: 500, body: long) }
+        #expect(await ask(red.address).verdict == .red(failedChecks: []))
+        let chunked = try ScriptedServer(tls: tls) { _ in
+            [.readRequest, .text("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nfffffff\n"), .send(long), .silence]
+        }
+        #expect(await ask(chunked.address).verdict == .ok)
+        let endless = try ScriptedServer(tls: tls) { _ in
+            [.readRequest, .text("HTTP/1.1 200 OK\n\n"), .send(long), .silence]
+        }
+        #expect(await ask(endless.address).verdict == .ok)
+    }
+
+    @Test("What is no answer is malformed: plain HTTP, garbage")
     func malformed() async throws {
         let tls = try pki.server()
         let plain = try ScriptedServer { _ in [.text("HTTP/1.1 400 Bad Request\n\n")] }
         let garbage = try ScriptedServer(tls: tls) { _ in
             [.readRequest, .send(Array(repeating: 0x80, count: 100)), .silence]
         }
-        let large = try HTTPServer(listen: Self.loopback, tls: tls) { _ in
-            HTTPResponse(status: 200, body: Array(repeating: 0x61, count: 10 << 20))
-        }
-        for address in [plain.address, garbage.address, large.address] {
+        for address in [plain.address, garbage.address] {
             guard case .failed(.malformed, let reason) = await ask(address).verdict else {
                 Issue.record("\(address) was understood")
                 continue
@@ -249,13 +264,85 @@ struct NetworkProberTests {
         }
     }
 
-    @Test("Want of descriptors or ports here is not the backend's fault")
-    func ownWant() {
-        for errno in [Errno.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .addressNotAvailable] {
-            guard case .inconclusive = ProbeAnswer(.connect(errno)).verdict else {
-                Issue.record("\(errno)")
+    @Test(
+        "Each way to get no response is evidence of one class",
+        arguments: [
+            (.local(.networkUnreachable), .host, "Network is unreachable"), (.local(.tooManyOpenFiles), .host, ""),
+            (.local(.addressNotAvailable), .host, ""), (.localTLS("own certificate"), .host, "own certificate"),
+            (.connect(.operationNotPermitted), .host, ""), (.connect(.networkDown), .host, ""),
+            (.connect(.timedOut), .silence, ""), (.connect(.hostUnreachable), .silence, ""),
+            (.connect(.networkUnreachable), .silence, ""), (.reset(.timedOut), .silence, ""),
+            (.timedOut(phase: .connect), .silence, ""), (.timedOut(phase: .handshake), .silence, ""),
+            (.timedOut(phase: .response), .silence, ""),
+            (.connect(.connectionRefused), .answer, ""), (.connect(.connectionReset), .answer, ""),
+            (.closed, .answer, ""), (.reset(.connectionReset), .answer, ""), (.reset(.brokenPipe), .answer, ""),
+            (.tls("no common version"), .answer, ""), (.malformed("no HTTP"), .answer, ""),
+            (.tooLarge(limit: 1), .answer, ""), (.certificate("expired", nil), .answer, ""),
+        ] as [(HTTPClientError, Evidence, String)])
+    func classes(error: HTTPClientError, evidence: Evidence, words: String) {
+        var round = ProbeRound(start: Instant(nanoseconds: 1), timeout: .seconds(1), hasLiveness: true)
+        let step = round.take(ProbeAnswer(error), to: .readiness, at: Instant(nanoseconds: 2))
+        guard case .finished(let outcome) = step else {
+            Issue.record("\(step)")
+            return
+        }
+        #expect(outcome.evidence == evidence)
+        if case .hostFault(let reason, _) = outcome { #expect(reason.hasPrefix(words)) }
+    }
+
+    @Test("A refused liveness question is no sign of death: an apiserver that was told to stop refuses")
+    func refusedLiveness() {
+        let red = ProbeAnswer(verdict: .red(failedChecks: ["shutdown"]), status: 500)
+        for (answer, liveness) in [
+            (HTTPClientError.connect(.connectionRefused), Liveness.alive), (.closed, .alive), (.local(.outOfMemory), .alive),
+            (.timedOut(phase: .connect), .dead), (.connect(.hostUnreachable), .dead),
+        ] {
+            var round = ProbeRound(start: Instant(nanoseconds: 1), timeout: .seconds(1), hasLiveness: true)
+            round.askedLiveness()
+            _ = round.take(red, to: .readiness, at: Instant(nanoseconds: 2))
+            let step = round.take(ProbeAnswer(answer), to: .liveness, at: Instant(nanoseconds: 3))
+            #expect(
+                step == .finished(.notReady(status: 500, failedChecks: ["shutdown"], liveness: liveness)), "\(answer)")
+        }
+    }
+
+    @Test("401 to a client certificate that has expired is this host's fault, and says which file; to a good one it is not")
+    func expiredClientCertificate() async throws {
+        let server = try server { _ in .text(401, "") }
+        for (name, offset) in [("expired", Duration.seconds(-7_200)), ("good", .zero)] {
+            let identity = try pki.authority.issue(
+                commonName: "prober", isServer: false, validFor: .seconds(3_600), notBeforeOffset: offset)
+            let file = try pki.directory.write("\(name).pem", identity.certificatePEM + identity.keyPEM)
+            let answer = await ask(
+                server.address, ProbeOptions(tls: TLSClientOptions(caFile: pki.caFile, certFile: file)))
+            if name == "good" {
+                #expect(answer.verdict == .unauthorized)
+            } else if case .hostFault(let reason, let answered) = answer.verdict {
+                #expect(answered && reason.contains(file) && reason.contains("expired"))
+            } else {
+                Issue.record("\(answer.verdict)")
+            }
+        }
+    }
+
+    @Test("A server that refuses the client certificate in TLS shows a fault of this host, and life")
+    func refusedClientCertificate() async throws {
+        let server = try HTTPServer(listen: Self.loopback, tls: pki.server(clientCA: pki.authority)) { _ in
+            .text(200, "ok")
+        }
+        let other = try ThrowAwayPKI(commonName: "another CA")
+        let foreign = try other.clientFiles()
+        let options = [
+            TLSClientOptions(caFile: pki.caFile),
+            TLSClientOptions(caFile: pki.caFile, certFile: foreign.certFile, keyFile: foreign.keyFile),
+        ]
+        for options in options {
+            let answer = await ask(server.address, ProbeOptions(tls: options))
+            guard case .hostFault(let reason, let answered) = answer.verdict else {
+                Issue.record("\(answer.verdict)")
                 continue
             }
+            #expect(answered && reason.contains("health.tls.certFile"))
         }
     }
 }

@@ -224,11 +224,11 @@ extension EtcdProbeFailure {
         switch error {
         case .connect(.connectionRefused):
             self.init(kind: .refused, reason: words)
-        case .connect(let errno) where errno.isResourceExhaustion || errno == .addressNotAvailable:
+        case .local:
             self.init(kind: .inconclusive, reason: words)
         case .connect, .timedOut, .closed, .reset:
             self.init(kind: .silent, reason: words)
-        case .tls:
+        case .tls, .localTLS:
             let hint =
                 hasCertificate ? "" : "; etcd often wants a client certificate: set etcd.tls.certFile and keyFile"
             self.init(kind: .untrusted, reason: words + hint)

@@ -20,7 +20,7 @@ final class BackendWatch {
     var lastStart: Instant?
     /// When a probe was answered last, whatever the answer.
     var lastAnswer: Instant?
-    /// When its host was found to be out of reach, if that was the last answer.
+    /// When there was found to be no way to its host, if that was the last answer.
     var unreachableAt: Instant?
     /// Whether the last probe found it ready.
     var isReady = false
@@ -30,6 +30,8 @@ final class BackendWatch {
     var jitter = 0.0
     /// Whether there is news that the next round should look into at once.
     var wantsProbeNow = false
+    /// Whether the next round is to shake hands anew: clients' handshakes went unanswered, and a kept connection cannot tell why.
+    var wantsHandshake = false
     /// The task that waits for `plannedAt`.
     var pacer: Int?
     var plannedAt: Instant?
@@ -110,13 +112,16 @@ final class BackendWatch {
     /// The backend as people see it at `instant`.
     func status(at instant: Instant) -> BackendHealthStatus {
         let isDrained = administrative == .drained && health.state.isUsable
+        let judged = health.hostFault.map { fault in
+            "this host: \(fault.words), since \((instant - fault.since).inTenths); last known: \(health.reason)"
+        }
         let reason =
             if isDrained {
-                "drained by the operator; otherwise \(health.state): \(health.reason)"
+                "drained by the operator; otherwise \(health.state): \(judged ?? health.reason)"
             } else if let departure {
                 shownState == .draining ? departure : "\(health.reason); \(departure)"
             } else {
-                health.reason
+                judged ?? health.reason
             }
         return BackendHealthStatus(
             id: id, name: specification.name, address: specification.address,

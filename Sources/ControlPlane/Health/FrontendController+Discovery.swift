@@ -8,7 +8,7 @@ package import SystemIO
 ///     not listed any more       drains: no new connections while another is usable, still probed
 ///     listed again              as before, at once
 ///     drains, and has no        leaves the pool
-///     connection or is down
+///     connection
 ///
 /// Two kinds stay all the same: one that serves while no other is usable, because a list that names only what does not
 /// serve must not take the last that does; and one that its operator has drained, because it would come back without that.
@@ -80,7 +80,8 @@ extension FrontendController {
         // Until then a worker may still dial it by the pool before.
         guard clock.now() >= departedAt + Self.departureInterval else { return false }
         if watch.health.state.isUsable, !watches.contains(where: { $0 !== watch && $0.isUsable }) { return false }
-        return watch.health.state == .down || connections(of: watch) == 0
+        // One that refuses may serve its standing connections still, and their end is watched for.
+        return connections(of: watch) == 0
     }
 
     private func awaitDepartures() async {

@@ -9,9 +9,21 @@ import SystemIO
 /// backend is suspect: its liveness is asked too, and the next round begins without waiting for the first to time out, on a
 /// connection of its own. So `fall` timeouts overlap, and a hang is certain after
 /// `interval + timeout + (fall - 1) * suspectInterval` at most.
+///
+/// While the backend is usable a round begins each `suspectInterval`, until one is answered or the verdict is certain: a lost
+/// SYN is sent again only after a second, so that a link that was away for half of one would cost the rounds of that time,
+/// and a later one shows that the backend is well before they time out.
 extension FrontendController {
-    /// The most rounds of one backend at a time: enough that `fall` of them can time out side by side.
-    private var roundLimit: Int { max(2, policy.fall) }
+    /// The most rounds of one backend at a time: at least so many that `fall` of them can time out side by side, and one for
+    /// each `suspectInterval` of a timeout while that decides whether it stays in use.
+    private func roundLimit(_ watch: BackendWatch) -> Int {
+        let overlapping = max(2, policy.fall)
+        guard watch.health.state.isUsable, policy.suspectInterval > .zero else { return overlapping }
+        return max(overlapping, Int(min(policy.timeout / policy.suspectInterval + 1, Self.mostRounds)))
+    }
+
+    /// However short the `suspectInterval` is.
+    private static var mostRounds: Double { 8 }
 
     /// How long a backend may refuse a known client before the log says what to configure.
     private static var unauthorizedPatience: Duration { .seconds(10) }
@@ -37,7 +49,7 @@ extension FrontendController {
     /// When to look at a backend again; nil: when one of its rounds ends.
     private func nextDue(_ watch: BackendWatch) -> Instant? {
         guard let lastStart = watch.lastStart else { return watch.firstDue }
-        if watch.rounds.count >= roundLimit { return nil }
+        if watch.rounds.count >= roundLimit(watch) { return nil }
         // News is looked into at once, but a flood of it must not become a flood of probes.
         if watch.wantsProbeNow { return lastStart + policy.suspectInterval / 2 }
         if !watch.rounds.isEmpty, !watch.health.isSuspect {
@@ -74,7 +86,8 @@ extension FrontendController {
         watch.lastStart = now
         watch.jitter = randomJitter()
         watch.wantsProbeNow = false
-        ask(.readiness, watch, round: number, timeout: policy.timeout)
+        ask(.readiness, watch, round: number, timeout: policy.timeout, anew: watch.wantsHandshake)
+        watch.wantsHandshake = false
         // Side by side, so that a red or silent readiness path needs no second timeout to learn of liveness.
         if watch.health.isSuspect { askLiveness(watch, round: number) }
     }
@@ -87,9 +100,12 @@ extension FrontendController {
         ask(.liveness, watch, round: number, timeout: remaining)
     }
 
-    private func ask(_ question: ProbeQuestion, _ watch: BackendWatch, round number: Int, timeout: Duration) {
+    private func ask(
+        _ question: ProbeQuestion, _ watch: BackendWatch, round number: Int, timeout: Duration, anew: Bool = false
+    ) {
         let (id, prober) = (watch.id, watch.prober)
         let task = spawn { controller in
+            if anew { await prober.keepIdle(atMost: 0) }
             let answer = await prober.ask(question, timeout: timeout)
             controller.take(answer, to: question, backend: id, round: number)
         }
@@ -103,7 +119,7 @@ extension FrontendController {
         let step = round.take(answer, to: question, at: now)
         watch.rounds[number]?.round = round
         if question == .readiness {
-            watch.unreachableAt = if case .failed(.unreachable, _) = answer.verdict { now } else { nil }
+            watch.unreachableAt = answer.verdict.isWithoutPath ? now : nil
             watch.isReady = answer.verdict == .ok
             record(answer, of: watch, round: round)
         }
@@ -112,17 +128,14 @@ extension FrontendController {
             break
         case .report(let outcome, let asksLiveness):
             if asksLiveness { askLiveness(watch, round: number) }
-            observe(outcome, of: watch, at: now)
+            observe(outcome, of: watch, began: round.start, at: now)
         case .finished(let outcome):
             // A liveness question that is still open ends by itself: cutting it off in its handshake would put an error
             // into the backend's log.
             watch.rounds[number] = nil
             if outcome.isAnswer { abandonRounds(of: watch, before: number) }
-            observe(outcome, of: watch, at: now)
+            observe(outcome, of: watch, began: round.start, at: now)
             trimConnections(of: watch)
-        case .abandoned(let reason):
-            watch.rounds[number] = nil
-            sayOnce(watch, .error, "backend \(watch.specification.name) cannot be probed: \(reason)")
         }
         plan(watch)
     }
@@ -142,18 +155,25 @@ extension FrontendController {
         _ = spawn { _ in await prober.keepIdle(atMost: 1) }
     }
 
-    private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, at now: Instant) {
-        if outcome.isAnswer { watch.lastAnswer = now }
+    private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, began: Instant, at now: Instant) {
+        if outcome.isAnswer {
+            if watch.isOverdue(policy, at: now) || watch.health.isSilent { watch.health.silenceEndedAt = now }
+            watch.lastAnswer = now
+        }
+        if case .hostFault(let words, _) = outcome {
+            host.probes += 1
+            observeHostFault(words, of: watch, at: now)
+        }
         let usable = watches.filter(\.isUsable)
         var others = SharedSilence.none
         for other in watches where other !== watch {
-            others.count(other.health, isOverdue: other.isOverdue(policy, at: now), at: now)
+            others.count(other.health, isOverdue: other.isOverdue(policy, at: now), since: began, at: now)
         }
         let context = BackendHealth.Context(
             isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others,
             unrest: unrest(beside: watch, at: now))
         let shown = watch.shownState
-        let transition = watch.health.observe(outcome, at: now, context: context)
+        let transition = watch.health.observe(outcome, began: began, at: now, context: context)
         if case .aliveButUnauthorized(let status) = outcome {
             explainUnauthorized(watch, status: status, at: now)
         } else {
@@ -166,6 +186,7 @@ extension FrontendController {
             if transition.existingConnections == .reset { resetConnections(of: watch) }
             if transition.from.isUsable { askOthers(beside: watch) }
         }
+        if watch.health.watchesHandshakes { observeHandshakes(of: watch, at: now) }
         noteGuard()
     }
 
@@ -194,7 +215,8 @@ extension FrontendController {
         case .red(let checks):
             failedChecks = checks
             error = "not ready"
-        case .untrusted(let reason), .failed(_, let reason), .inconclusive(let reason): error = reason
+        case .untrusted(let reason), .failed(_, let reason): error = reason
+        case .hostFault(let reason, _): error = "this host: \(reason)"
         }
         watch.lastProbe = BackendHealthStatus.Probe(
             at: clock.wallSeconds(), latencySeconds: round.latency.seconds, status: answer.status, error: error,
@@ -241,8 +263,8 @@ extension ProbeOutcome {
     /// Whether the backend has answered, so that an older question that is still open tells nothing new.
     var isAnswer: Bool {
         switch self {
-        case .ready, .aliveButUnauthorized, .notReady(.some, _, _), .untrusted: true
-        case .notReady, .failed: false
+        case .ready, .aliveButUnauthorized, .notReady(.some, _, _), .untrusted, .hostFault(_, answered: true): true
+        case .notReady, .failed, .hostFault: false
         }
     }
 }

@@ -18,7 +18,7 @@ package actor FrontendController {
     let logger: Logger
     let events: EventLog
     let randomJitter: @Sendable () -> Double
-    private let publisher: any PoolPublisher
+    let publisher: any PoolPublisher
     private let makeProber: MakeBackendProber
     /// The backends of the configuration.
     private(set) var configured: [BackendSpecification]
@@ -26,6 +26,10 @@ package actor FrontendController {
     var discovered: DiscoveredBackends?
     /// The task that waits for draining backends to leave.
     var departures: Int?
+    /// The faults of this host that are met now.
+    var host = HostConditions()
+    /// The task that waits for their end.
+    var hostRecovery: Int?
 
     private(set) var policy: HealthPolicy
     private(set) var options: ProbeOptions
@@ -47,8 +51,18 @@ package actor FrontendController {
     private var ramp: Int?
     private var tasks: [Int: Task<Void, Never>] = [:]
     private var tasksBegun = 0
-    /// Backends about which there is news that was not looked at yet.
-    private nonisolated let news = Locked<Set<BackendID>>([])
+    /// What was heard of backends and not looked at yet.
+    private nonisolated let news = Locked<[BackendID: Set<News>]>([:])
+
+    /// What can be heard of a backend beside the answers of its probes.
+    enum News: Hashable, Sendable {
+        /// A dial failed, or an idle probe connection ended.
+        case doubt
+        /// A client's ClientHello got no answer in time.
+        case unansweredHello
+        /// A dial failed by this fault of this host.
+        case hostFault(String)
+    }
 
     /// A controller that does nothing before `start`.
     ///
@@ -215,15 +229,13 @@ package actor FrontendController {
         return true
     }
 
-    /// The data plane could not connect to a backend. Any thread, as often as it happens: the news is gathered.
-    package nonisolated func dialFailed(_ backend: BackendID) { hear(of: backend) }
-
     /// The health of all backends now.
     package func status() -> FrontendHealth {
         let now = clock.now()
         return FrontendHealth(
             name: name, ready: watches.contains(where: \.isUsable), guard: guardWords(at: now),
-            guardActivations: guardActivations, backends: watches.map { $0.status(at: now) })
+            guardActivations: guardActivations, hostFault: hostWords(at: now), probesWithHostFault: host.probes,
+            backends: watches.map { $0.status(at: now) })
     }
 }
 
@@ -312,25 +324,32 @@ extension FrontendController {
     }
 
     private func makeProber(for specification: BackendSpecification, id: BackendID) -> any BackendProber {
-        makeProber(specification, options) { [weak self] in self?.hear(of: id) }
+        makeProber(specification, options) { [weak self] in self?.hear(of: id, .doubt) }
     }
 
     /// Gathers news from any thread: however much comes, one task at a time looks at it.
-    private nonisolated func hear(of backend: BackendID) {
+    nonisolated func hear(of backend: BackendID, _ item: News) {
         let isFirst = news.withLock { news in
-            defer { news.insert(backend) }
+            defer { news[backend, default: []].insert(item) }
             return news.isEmpty
         }
         if isFirst { Task { await self.lookAtNews() } }
     }
 
     private func lookAtNews() {
-        let backends = news.withLock { news in
-            defer { news = [] }
+        let heard = news.withLock { news in
+            defer { news = [:] }
             return news
         }
         guard isRunning else { return }
-        for watch in watches where backends.contains(watch.id) {
+        let now = clock.now()
+        for watch in watches {
+            guard let items = heard[watch.id] else { continue }
+            for case .hostFault(let words) in items { observeHostFault(words, of: watch, at: now) }
+            if items.contains(.unansweredHello) {
+                watch.wantsHandshake = true
+                observeHandshakes(of: watch, at: now)
+            }
             watch.health.raiseDoubt()
             watch.wantsProbeNow = true
             plan(watch)

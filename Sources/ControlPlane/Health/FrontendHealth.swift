@@ -12,6 +12,10 @@ package struct FrontendHealth: Sendable {
     package var `guard`: String?
     /// How often such a rule has begun to hold backends.
     package var guardActivations: UInt64
+    /// The fault of this host that keeps it from reaching backends, in words with its time; nil: none.
+    package var hostFault: String?
+    /// How many probes have met one.
+    package var probesWithHostFault: UInt64
     /// The backends in the order of the configuration.
     package var backends: [BackendHealthStatus]
 }

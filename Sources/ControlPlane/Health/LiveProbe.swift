@@ -47,7 +47,8 @@ extension LiveProbe.Verdict {
         case .ok: self = .ready
         case .unauthorized: self = .unauthorized
         case .red(let failedChecks): self = .notReady(failedChecks: failedChecks)
-        case .untrusted(let reason), .failed(_, let reason), .inconclusive(let reason): self = .failed(reason)
+        case .untrusted(let reason), .failed(_, let reason): self = .failed(reason)
+        case .hostFault(let reason, _): self = .failed("this host: \(reason)")
         }
     }
 }

@@ -9,7 +9,8 @@ actor NetworkProber: BackendProber {
     /// Every so many readiness questions go over a fresh connection: a server that still answers on old connections may
     /// accept no new ones, and its certificate may have changed.
     static let asksPerConnection = 10
-    /// The most bytes of an answer's body that are read. A red /readyz of kube-apiserver has about 3 KiB.
+    /// The most bytes of an answer's body that are read. A red /readyz of kube-apiserver has about 3 KiB; a longer answer means
+    /// what its status says.
     static let bodyLimit = 65_536
 
     private let address: SocketAddress
@@ -44,17 +45,21 @@ actor NetworkProber: BackendProber {
             headers: HTTPHeaders([("User-Agent", "fairlead"), ("Accept", "*/*")] + authorization))
         var answer: ProbeAnswer
         do throws(KeptConnections.Failure) {
-            let told = try await connections.send(request, bodyLimit: Self.bodyLimit, until: deadline)
+            let told = try await connections.send(request, bodyLimit: Self.bodyLimit, cutsBody: true, until: deadline)
             answer = ProbeAnswer(told.response, certificate: told.certificate)
         } catch {
             switch error {
             case .client(let error): answer = ProbeAnswer(error)
-            case .files(let error):
-                return ProbeAnswer(verdict: .inconclusive("its certificate could not be verified: \(error)"))
+            case .files(let error): return ProbeAnswer(verdict: .hostFault("\(error)", answered: false))
             }
         }
         let reloadFailure = await connections.reloadFailure
         answer.remark = remark ?? reloadFailure.map { "changed files are not in use yet: \($0)" }
+        // Refused for what this host has shown, or lacks to show: no fault of the backend.
+        if answer.verdict == .unauthorized {
+            let fault = await connections.clientCertificateFault(at: Int64(WallClock.seconds())) ?? remark
+            if let fault { answer.verdict = .hostFault(fault, answered: true) }
+        }
         return answer
     }
 

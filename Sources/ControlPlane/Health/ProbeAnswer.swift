@@ -24,8 +24,9 @@ struct ProbeAnswer: Sendable {
         case untrusted(String)
         /// No answer.
         case failed(ProbeFailure, String)
-        /// Nothing was learnt about the backend, because this host lacks descriptors, ports, memory or the files to verify it.
-        case inconclusive(String)
+        /// A fault of this host, in words: no route, no port, no descriptor, its own certificate, files or TLS policy. It judges
+        /// no backend. `answered`: the server's process has answered all the same.
+        case hostFault(String, answered: Bool)
     }
 
     var verdict: Verdict
@@ -37,13 +38,14 @@ struct ProbeAnswer: Sendable {
     var remark: String?
 
     /// What the answer says when it was liveness that was asked. A path that does not exist or is not allowed still shows
-    /// a process that answers. A certificate that does not verify shows neither life nor death.
+    /// a process that answers. What refuses takes no new connection, and may serve its standing ones: an apiserver that was
+    /// told to stop does. A certificate that does not verify shows neither life nor death.
     var liveness: Liveness {
         switch verdict {
         case .ok, .unauthorized: .alive
         case .red: (status ?? 500) < 500 ? .alive : .dead
-        case .failed: .dead
-        case .untrusted, .inconclusive: .unknown
+        case .failed(let failure, _): failure.evidence == .silence ? .dead : .unknown
+        case .untrusted, .hostFault: .unknown
         }
     }
 }
@@ -64,21 +66,30 @@ extension ProbeAnswer {
     init(_ error: HTTPClientError) {
         let words = error.description
         switch error {
-        case .connect(let errno) where errno.isResourceExhaustion || errno == .addressNotAvailable:
-            verdict = .inconclusive(words)
-        case .connect(.connectionRefused):
-            verdict = .failed(.refused, words)
-        case .connect(.timedOut), .reset(.timedOut), .timedOut:
+        case .local(let error):
+            verdict = .hostFault("\(error)", answered: false)
+        case .localTLS(let reason):
+            verdict = .hostFault(reason, answered: true)
+        case .connect(let error), .reset(let error):
+            verdict = Self.verdict(of: error, words)
+        case .timedOut:
             verdict = .failed(.timedOut, words)
-        case .connect(.connectionReset), .closed, .reset:
+        case .closed:
             verdict = .failed(.reset, words)
-        case .connect:
-            verdict = .failed(.unreachable, words)
         case .certificate(let reason, let summary):
             verdict = .untrusted(reason)
             certificate = summary
         case .tls, .malformed, .tooLarge:
             verdict = .failed(.malformed, words)
+        }
+    }
+
+    /// What an error on the socket of a probe says.
+    private static func verdict(of error: Errno, _ words: String) -> Verdict {
+        switch FaultClass(error, at: .later) {
+        case .host: .hostFault("\(error)", answered: false)
+        case .silence: .failed(error == .timedOut ? .timedOut : .unreachable, words)
+        case .answer: .failed(error == .connectionRefused ? .refused : .reset, words)
         }
     }
 
@@ -93,5 +104,16 @@ extension ProbeAnswer {
             if !name.isEmpty { names.append(String(decoding: name, as: UTF8.self)) }
         }
         return names
+    }
+}
+
+extension ProbeAnswer.Verdict {
+    /// Whether there is no way to the backend's host, by this host's routes or by what the path says.
+    var isWithoutPath: Bool {
+        switch self {
+        case .failed(.unreachable, _): true
+        case .hostFault(_, let answered): !answered
+        default: false
+        }
     }
 }

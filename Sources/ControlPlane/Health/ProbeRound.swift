@@ -7,7 +7,8 @@ import Balancing
 ///     ------------------   ----------   -----------------------------------------------------------
 ///     no answer yet        any          wait
 ///     ok, 401, 403,        any          finished: liveness adds nothing
-///     untrusted, refused
+///     untrusted, refused,
+///     fault of this host
 ///     red                  not asked    tell that it is red, and ask
 ///     red                  asked        tell that it is red, and wait
 ///     red                  answered     finished
@@ -28,8 +29,6 @@ struct ProbeRound: Sendable {
         /// The readiness path is red: report this now, because new connections should stop at once.
         case report(ProbeOutcome, asksLiveness: Bool)
         case finished(ProbeOutcome)
-        /// The round has told nothing, for this reason.
-        case abandoned(String)
     }
 
     /// When the round began.
@@ -83,8 +82,8 @@ struct ProbeRound: Sendable {
             return .finished(.aliveButUnauthorized(status: readiness.status ?? 401))
         case .untrusted(let reason):
             return .finished(.untrusted(reason: reason))
-        case .inconclusive(let reason):
-            return .abandoned(reason)
+        case .hostFault(let reason, let answered):
+            return .finished(.hostFault(reason: reason, answered: answered))
         case .failed(.timedOut, let reason):
             return afterSilence(reason: reason)
         case .failed(let kind, let reason):
@@ -109,8 +108,7 @@ struct ProbeRound: Sendable {
         guard hasLiveness else { return .finished(outcome(.alive)) }
         switch liveness {
         case .answered(let liveness):
-            // Liveness unknown after it was asked: this host had no means to ask, or could not verify who answers. Then
-            // nobody's connections are cut.
+            // Unknown after it was asked: refused, not verified, or a fault of this host. No connection is cut for that.
             return .finished(outcome(liveness == .unknown ? .alive : liveness))
         case .asked, .notAsked:
             guard !hasReported else { return .wait }

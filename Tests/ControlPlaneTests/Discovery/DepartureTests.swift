@@ -81,6 +81,23 @@ struct DepartureTests {
         #expect(await stage.controller.taskCount == 0)
     }
 
+    @Test("stay while they refuse and have connections: those are served still, and their end is watched for")
+    func refuse() async throws {
+        let stage = try await stage(discovered(1))
+        let name = "10.0.0.1:6443"
+        try await connect(3, to: name, stage)
+        await stage.controller.setDiscovered(discovered(7))
+        try await stage.settle()
+        try stage.backend(name).behave(readiness: .refused)
+        try await stage.advance(.seconds(5))
+        #expect(stage.publisher.resets.isEmpty)
+        #expect(try await stage.state(name) == .down)
+        try await connect(0, to: name, stage)
+        try await stage.advance(.seconds(2))
+        #expect(await names(stage) == ["b0", "10.0.0.7:6443"])
+        await stage.controller.stop()
+    }
+
     @Test("lose their connections when they die while they drain, and leave")
     func die() async throws {
         let stage = try await stage(discovered(1))
@@ -89,9 +106,11 @@ struct DepartureTests {
         try await connect(3, to: name, stage)
         await stage.controller.setDiscovered(discovered(7))
         try await stage.settle()
-        try stage.backend(name).behave(readiness: .refused)
+        try stage.backend(name).behave(readiness: .hangs)
         try await stage.advance(.seconds(5))
         #expect(stage.publisher.resets.map(\.backend) == [id])
+        try await connect(0, to: name, stage)
+        try await stage.advance(.seconds(2))
         #expect(await names(stage) == ["b0", "10.0.0.7:6443"])
         await stage.controller.stop()
     }

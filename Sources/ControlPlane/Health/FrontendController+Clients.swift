@@ -1,0 +1,32 @@
+package import Balancing
+import Logging
+
+/// What the relay meets on the way to a backend, and what clients show of it.
+extension FrontendController {
+    /// The data plane could not connect to a backend, or a client's first bytes got no answer there. Any thread, as often as it
+    /// happens: the news is gathered.
+    ///
+    /// - Parameter unanswered: Whether the backend had taken a ClientHello and did not answer it.
+    package nonisolated func dialFailed(_ backend: BackendID, unanswered: Bool = false) {
+        hear(of: backend, unanswered ? .unansweredHello : .doubt)
+    }
+
+    /// A dial failed by a fault of this host. Any thread, as often as it happens. No backend is judged by it.
+    ///
+    /// - Parameter words: The fault, such as "Network is unreachable".
+    package nonisolated func hostFailed(_ backend: BackendID, _ words: String) {
+        hear(of: backend, .hostFault(words))
+    }
+
+    /// Compares what a backend's clients got with what those of the others got.
+    func observeHandshakes(of watch: BackendWatch, at now: Instant) {
+        let own = publisher.handshakes(of: watch.id)
+        let others = watches.filter { $0 !== watch }.reduce(0) { $0 &+ publisher.handshakes(of: $1.id).answered }
+        let shown = watch.shownState
+        let transition = watch.health.observeHandshakes(
+            answered: own.answered, unanswered: own.unanswered, answeredByOthers: others, at: now)
+        guard let transition else { return }
+        announce(transition, of: watch, shownBefore: shown)
+        publish()
+    }
+}

@@ -1,0 +1,103 @@
+import Testing
+
+@testable import Balancing
+
+@Suite("Handshakes of clients")
+struct ClientHandshakesTests {
+    private static let start = Instant(nanoseconds: 1_000_000_000_000)
+    private static let context = BackendHealth.Context(isLastUsable: false, anyUsable: true)
+
+    /// A backend that its probes call well, and the data plane's counters.
+    private struct Path {
+        var health: BackendHealth
+        var now = ClientHandshakesTests.start
+        var answered: UInt64 = 100
+        var unanswered: UInt64 = 0
+        var others: UInt64 = 500
+
+        init() {
+            health = BackendHealth(policy: HealthPolicy(), at: now, isPresentAtStart: true)
+            _ = health.observe(.ready(latency: .milliseconds(3)), at: now, context: ClientHandshakesTests.context)
+            _ = look()
+        }
+
+        mutating func look() -> Transition? {
+            health.observeHandshakes(
+                answered: answered, unanswered: unanswered, answeredByOthers: others, at: now)
+        }
+
+        mutating func lose(othersAnswer: Bool = true) -> Transition? {
+            now = now + .milliseconds(300)
+            unanswered += 1
+            if othersAnswer { others += 2 }
+            return look()
+        }
+
+        mutating func probe() -> Transition? {
+            health.observe(.ready(latency: .milliseconds(3)), at: now, context: ClientHandshakesTests.context)
+        }
+    }
+
+    @Test("Three in a row without an answer, while others answer, take a backend out that its probes call ready")
+    func takenOut() throws {
+        var path = Path()
+        #expect(path.lose() == nil)
+        #expect(path.health.watchesHandshakes)
+        #expect(path.lose() == nil)
+        let lost = path.lose()
+        let transition = try #require(lost)
+        #expect(transition.from == .up && transition.to == .down && transition.existingConnections == .keep)
+        #expect(transition.reason.contains("3 clients in a row") && transition.reason.contains("MTU"))
+        // A good probe does not bring it back.
+        #expect(path.probe() == nil && path.health.state == .down)
+    }
+
+    @Test("An answer between them begins the row anew")
+    func answered() {
+        var path = Path()
+        _ = path.lose()
+        _ = path.lose()
+        path.answered += 1
+        #expect(path.look() == nil)
+        _ = path.lose()
+        #expect(path.lose() == nil)
+        #expect(path.health.state == .up)
+    }
+
+    @Test("While no other backend answers, none is taken out")
+    func allLose() {
+        var path = Path()
+        for _ in 0..<50 { #expect(path.lose(othersAnswer: false) == nil) }
+        #expect(path.health.state == .up)
+    }
+
+    @Test("After the hold it is on trial: an answer brings it back, another loss takes it out for twice as long, a minute at most")
+    func trial() {
+        var path = Path()
+        for _ in 0..<3 { _ = path.lose() }
+        for seconds in [10, 20, 40, 60, 60] {
+            path.now = path.now + .seconds(seconds) - .nanoseconds(1)
+            #expect(path.probe() == nil && path.health.state == .down)
+            path.now = path.now + .nanoseconds(1)
+            #expect(path.probe()?.to == .degraded)
+            #expect(path.health.effectiveWeight(of: 100, at: path.now) == 25)
+            #expect(path.lose()?.to == .down)
+        }
+        path.now = path.now + .seconds(60)
+        #expect(path.probe()?.to == .degraded)
+        path.answered += 1
+        #expect(path.look()?.to == .up)
+        #expect(!path.health.watchesHandshakes)
+    }
+
+    @Test("Counters that begin anew are no evidence")
+    func restarted() {
+        var path = Path()
+        _ = path.lose()
+        (path.answered, path.unanswered) = (0, 0)
+        #expect(path.look() == nil)
+        _ = path.lose()
+        #expect(path.lose() == nil)
+        #expect(path.health.state == .up)
+    }
+}
