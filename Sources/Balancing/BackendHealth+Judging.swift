@@ -57,8 +57,7 @@ extension BackendHealth {
     }
 
     /// The transition as it is seen from outside: a member's fault hides some of what the probes tell, and adds its own.
-    mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition?
-    {
+    mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition? {
         let existingConnections = transition?.existingConnections ?? .keep
         guard state != shown || existingConnections == .reset else { return nil }
         if state != shown {

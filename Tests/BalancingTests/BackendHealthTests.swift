@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Testing
 
 @testable import Balancing
@@ -242,7 +243,9 @@ struct BackendHealthTests {
         #expect(patient.sees(.refused) == nil)
     }
 
-    @Test("The grace ends when the backend is back, and begins anew with the next refusal; without a period there is none")
+    @Test(
+        "The grace ends when the backend is back, and begins anew with the next refusal; without a period there is none"
+    )
     func graceEnds() {
         let patient = Patient.inState(.up)
         for _ in 0..<2 { patient.sees(.refused) }
@@ -258,6 +261,29 @@ struct BackendHealthTests {
         #expect(eternal.sees(.refused) == nil)
     }
 
+    @Test("Another process goes on with the grace, and reads a state of the version before, which has none")
+    func memory() throws {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        patient.sees(.timedOut)
+        let bytes = try JSONEncoder().encode(patient.health.memory)
+        let memory = try JSONDecoder().decode(BackendHealth.Memory.self, from: bytes)
+        #expect(memory.hanging == 1 && memory.graceEndsAt == patient.health.memory.graceEndsAt)
+        patient.health = BackendHealth(policy: HealthPolicy(), memory: memory)
+        // The run of silence goes on too.
+        #expect(patient.sees(.timedOut)?.existingConnections == .reset)
+
+        var text = String(decoding: bytes, as: UTF8.self)
+        for key in [#""hanging":\d+"#, #""graceEndsAt":\{[^}]*\}"#] {
+            text.replace(try Regex(",\(key)|\(key),"), with: "")
+        }
+        #expect(!text.contains("hanging") && !text.contains("graceEndsAt"))
+        let older = try JSONDecoder().decode(BackendHealth.Memory.self, from: Data(text.utf8))
+        patient.health = BackendHealth(policy: HealthPolicy(), memory: older)
+        patient.now = patient.now + .seconds(3_600)
+        #expect(patient.sees(.refused) == nil && patient.health.state == .down)
+    }
+
     @Test("What is malformed or fails in TLS keeps its connections without a bound")
     func malformedHasNoGrace() {
         let patient = Patient.inState(.up)
@@ -267,7 +293,9 @@ struct BackendHealthTests {
         #expect(patient.health.state == .down)
     }
 
-    @Test("A fault of this host changes no state, resets nothing, and ends a run of silence", arguments: BackendState.allCases)
+    @Test(
+        "A fault of this host changes no state, resets nothing, and ends a run of silence",
+        arguments: BackendState.allCases)
     func hostFault(state: BackendState) {
         let patient = Patient.inState(state)
         let before = patient.health.state

@@ -71,7 +71,9 @@ struct ClientHandshakesTests {
         #expect(path.health.state == .up)
     }
 
-    @Test("After the hold it is on trial: an answer brings it back, another loss takes it out for twice as long, a minute at most")
+    @Test(
+        "After the hold it is on trial: an answer brings it back, another loss takes it out for twice as long, a minute at most"
+    )
     func trial() {
         var path = Path()
         for _ in 0..<3 { _ = path.lose() }

@@ -254,7 +254,6 @@ struct FrontendControllerTests {
         await stage.controller.stop()
     }
 
-
     @Test("A stopped controller has no task left and asks nothing, whatever was under way")
     func stop() async throws {
         let stage = try await Stage(3, policy: HealthPolicy(slowStart: .seconds(60)))

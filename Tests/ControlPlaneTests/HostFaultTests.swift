@@ -60,7 +60,8 @@ struct HostFaultTests {
         await stage.controller.stop()
     }
 
-    @Test("A link that is away for so long or so long, for all backends: none is down, nothing is reset",
+    @Test(
+        "A link that is away for so long or so long, for all backends: none is down, nothing is reset",
         arguments: [700, 1_200, 3_000, 20_000])
     func ownLinkAway(milliseconds: Int) async throws {
         for moment in stride(from: 1, to: 1_000, by: 111) {

@@ -290,11 +290,28 @@ struct NetworkProberTests {
         if case .hostFault(let reason, _) = outcome { #expect(reason.hasPrefix(words)) }
     }
 
+    @Test("Want of a path is told from want of means, for the question which host should have a shared address")
+    func lacksPath() {
+        for error in [
+            HTTPClientError.local(.networkUnreachable), .local(.permissionDenied), .local(.invalidArgument),
+            .connect(.hostUnreachable),
+        ] {
+            #expect(ProbeAnswer(error).lacksPath, "\(error)")
+        }
+        for error in [
+            HTTPClientError.local(.tooManyOpenFiles), .local(.addressNotAvailable), .localTLS("own"),
+            .connect(.connectionRefused), .timedOut(phase: .connect), .closed,
+        ] {
+            #expect(!ProbeAnswer(error).lacksPath, "\(error)")
+        }
+    }
+
     @Test("A refused liveness question is no sign of death: an apiserver that was told to stop refuses")
     func refusedLiveness() {
         let red = ProbeAnswer(verdict: .red(failedChecks: ["shutdown"]), status: 500)
         for (answer, liveness) in [
-            (HTTPClientError.connect(.connectionRefused), Liveness.alive), (.closed, .alive), (.local(.outOfMemory), .alive),
+            (HTTPClientError.connect(.connectionRefused), Liveness.alive), (.closed, .alive),
+            (.local(.outOfMemory), .alive),
             (.timedOut(phase: .connect), .dead), (.connect(.hostUnreachable), .dead),
         ] {
             var round = ProbeRound(start: Instant(nanoseconds: 1), timeout: .seconds(1), hasLiveness: true)
@@ -306,7 +323,9 @@ struct NetworkProberTests {
         }
     }
 
-    @Test("401 to a client certificate that has expired is this host's fault, and says which file; to a good one it is not")
+    @Test(
+        "401 to a client certificate that has expired is this host's fault, and says which file; to a good one it is not"
+    )
     func expiredClientCertificate() async throws {
         let server = try server { _ in .text(401, "") }
         for (name, offset) in [("expired", Duration.seconds(-7_200)), ("good", .zero)] {

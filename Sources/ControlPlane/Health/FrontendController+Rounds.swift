@@ -119,7 +119,7 @@ extension FrontendController {
         let step = round.take(answer, to: question, at: now)
         watch.rounds[number]?.round = round
         if question == .readiness {
-            watch.unreachableAt = answer.verdict.isWithoutPath ? now : nil
+            watch.unreachableAt = answer.lacksPath ? now : nil
             watch.isReady = answer.verdict == .ok
             record(answer, of: watch, round: round)
         }

@@ -36,6 +36,8 @@ struct ProbeAnswer: Sendable {
     var certificate: CertificateSummary?
     /// What this side could not do for the question, in words.
     var remark: String?
+    /// Whether there is no path to the backend's host, by this host's routes or by what the network says.
+    var lacksPath = false
 
     /// What the answer says when it was liveness that was asked. A path that does not exist or is not allowed still shows
     /// a process that answers. What refuses takes no new connection, and may serve its standing ones: an apiserver that was
@@ -68,10 +70,12 @@ extension ProbeAnswer {
         switch error {
         case .local(let error):
             verdict = .hostFault("\(error)", answered: false)
+            lacksPath = !error.isResourceExhaustion && error != .addressNotAvailable
         case .localTLS(let reason):
             verdict = .hostFault(reason, answered: true)
         case .connect(let error), .reset(let error):
             verdict = Self.verdict(of: error, words)
+            if case .failed(.unreachable, _) = verdict { lacksPath = true }
         case .timedOut:
             verdict = .failed(.timedOut, words)
         case .closed:
@@ -104,16 +108,5 @@ extension ProbeAnswer {
             if !name.isEmpty { names.append(String(decoding: name, as: UTF8.self)) }
         }
         return names
-    }
-}
-
-extension ProbeAnswer.Verdict {
-    /// Whether there is no way to the backend's host, by this host's routes or by what the path says.
-    var isWithoutPath: Bool {
-        switch self {
-        case .failed(.unreachable, _): true
-        case .hostFault(_, let answered): !answered
-        default: false
-        }
     }
 }
