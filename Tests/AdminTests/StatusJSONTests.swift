@@ -157,6 +157,7 @@ private let golden = """
               },
               "effectiveWeight" : 40,
               "etcdMember" : "master-1",
+              "lastResort" : false,
               "name" : "master-1",
               "probe" : {
                 "at" : "2026-03-01T13:12:30.500Z",
@@ -189,6 +190,7 @@ private let golden = """
               },
               "effectiveWeight" : 0,
               "etcdMember" : null,
+              "lastResort" : false,
               "name" : "master-2",
               "probe" : {
                 "at" : "2026-03-01T13:12:30.500Z",

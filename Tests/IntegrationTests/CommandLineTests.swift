@@ -54,6 +54,31 @@ import Testing
         #expect(result.output.isEmpty)
     }
 
+    @Test func `no sub-command is wrong usage, and shows the help`() async throws {
+        let result = try await FairleadBinary.run([FairleadBinary.path])
+        #expect(result.exitCode == 64 && result.output.isEmpty)
+        #expect(result.errors.contains("USAGE: fairlead <subcommand>"), "\(result.errors)")
+    }
+
+    /// keepalived asks `fairlead alive`: if that lost its arguments it must not end as if all were well.
+    @Test func `the arguments are known where proc is not mounted`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-no-proc-")
+        func run(_ arguments: String...) async throws -> FairleadBinary.Result {
+            try await FairleadBinary.run([
+                "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+                "mount -t tmpfs tmpfs /proc || exit 99; exec \"$@\"", "sh", FairleadBinary.path,
+            ] + arguments)
+        }
+        let version = try await run("version")
+        guard version.exitCode != 99, !version.errors.hasPrefix("unshare: ") else {
+            return print("skipped: no namespaces can be made here: \(version.errors)")
+        }
+        #expect(version.exitCode == 0 && version.output.split(separator: ".").count == 3, "\(version)")
+        #expect(try await run().exitCode == 64)
+        let alive = try await run("alive", "--admin", "unix:\(directory.path)/admin.sock", "--peer", "127.0.0.1")
+        #expect(alive.exitCode == 69, "\(alive)")
+    }
+
     @Test func `an admin port that is not there ends with 69`() async throws {
         let directory = try TemporaryDirectory(prefix: "fairlead-69-")
         for arguments in [["status"], ["drain", "api", "a"]] {
