@@ -60,23 +60,30 @@ import Testing
         #expect(result.errors.contains("USAGE: fairlead <subcommand>"), "\(result.errors)")
     }
 
-    /// keepalived asks `fairlead alive`: if that lost its arguments it must not end as if all were well.
+    /// keepalived asks `fairlead alive`: if that lost its arguments, it must not end as if the host were well.
     @Test func `the arguments are known where proc is not mounted`() async throws {
         let directory = try TemporaryDirectory(prefix: "fairlead-no-proc-")
-        func run(_ arguments: String...) async throws -> FairleadBinary.Result {
-            try await FairleadBinary.run([
-                "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
-                "mount -t tmpfs tmpfs /proc || exit 99; exec \"$@\"", "sh", FairleadBinary.path,
-            ] + arguments)
+        func withoutProc(_ command: [String]) async throws -> FairleadBinary.Result {
+            try await FairleadBinary.run(
+                [
+                    "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+                    "mount -t tmpfs tmpfs /proc || exit 99; exec \"$@\"", "sh",
+                ] + command)
         }
-        let version = try await run("version")
-        guard version.exitCode != 99, !version.errors.hasPrefix("unshare: ") else {
-            return print("skipped: no namespaces can be made here: \(version.errors)")
+        let attempt = try await withoutProc(["true"])
+        guard attempt.exitCode == 0 else { return print("skipped: no namespaces here: \(attempt.errors)") }
+        /// Now and then Dispatch ends a process with SIGILL there: it reads /proc/self/task. That is no success either.
+        func run(_ arguments: String..., until code: Int32) async throws -> FairleadBinary.Result {
+            for _ in 0..<30 {
+                let result = try await withoutProc([FairleadBinary.path] + arguments)
+                if result.exitCode == code { return result }
+                try #require(result.exitCode != 0, "\(result)")
+            }
+            throw Unexpected("\(arguments) never ended with \(code)")
         }
-        #expect(version.exitCode == 0 && version.output.split(separator: ".").count == 3, "\(version)")
-        #expect(try await run().exitCode == 64)
-        let alive = try await run("alive", "--admin", "unix:\(directory.path)/admin.sock", "--peer", "127.0.0.1")
-        #expect(alive.exitCode == 69, "\(alive)")
+        _ = try await run(until: 64)
+        #expect(try await run("version", until: 0).output.split(separator: ".").count == 3)
+        _ = try await run("alive", "--admin", "unix:\(directory.path)/admin.sock", "--peer", "127.0.0.1", until: 69)
     }
 
     @Test func `an admin port that is not there ends with 69`() async throws {
