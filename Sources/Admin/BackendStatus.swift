@@ -141,7 +141,8 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     /// All fields at once.
     package init(
         name: String, address: String, state: State, reason: String, since: Timestamp,
-        administrative: Administrative = .enabled, lastResort: Bool = false, weight: Int = 100, effectiveWeight: Int = 100,
+        administrative: Administrative = .enabled, lastResort: Bool = false, weight: Int = 100,
+        effectiveWeight: Int = 100,
         source: String = "static", etcdMember: String? = nil, connections: Connections = Connections(),
         bytes: Bytes = Bytes(), probe: Probe? = nil, certificate: Certificate? = nil
     ) {
@@ -163,7 +164,8 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case name, address, state, reason, since, administrative, lastResort, weight, effectiveWeight, source, etcdMember
+        case name, address, state, reason, since, administrative, lastResort, weight, effectiveWeight, source,
+            etcdMember
         case connections, bytes, probe, certificate
     }
 

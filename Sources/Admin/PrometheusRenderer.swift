@@ -126,7 +126,8 @@ package struct PrometheusRenderer: Sendable {
                 [([], .flag($0.administrative != .enabled))]
             },
             perBackend(
-                frontends, "last_resort", .gauge, "Whether the backend is drained and gets new connections all the same."
+                frontends, "last_resort", .gauge,
+                "Whether the backend is drained and gets new connections all the same."
             ) { [([], .flag($0.lastResort))] },
             perBackend(frontends, "effective_weight", .gauge, "Weight in use, after slow start and health.") {
                 [([], .number(Double($0.effectiveWeight)))]

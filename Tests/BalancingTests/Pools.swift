@@ -24,8 +24,15 @@ func randomMembers(upTo limit: Int, using generator: inout SeededGenerator) -> [
         return member(
             UInt32(index), state, weight: weight,
             effective: state.isUsable ? Int.random(in: 0...max(0, weight), using: &generator) : 0,
-            administrative: [.drained, .drained, .excluded].first { _ in Int.random(in: 0..<12, using: &generator) == 0 }
-                ?? .enabled)
+            administrative: randomAdministrative(using: &generator))
+    }
+}
+
+private func randomAdministrative(using generator: inout SeededGenerator) -> AdministrativeState {
+    switch Int.random(in: 0..<12, using: &generator) {
+    case 0, 1: .drained
+    case 2: .excluded
+    default: .enabled
     }
 }
 

@@ -17,9 +17,11 @@ struct DrainTests {
             .map { "\($0.subject) \($0.from)>\($0.to): \($0.cause)" }
     }
 
-    @Test("refuse to take the last usable backend, unless they are forced", arguments: [
-        AdministrativeState.drained, .excluded,
-    ])
+    @Test(
+        "refuse to take the last usable backend, unless they are forced",
+        arguments: [
+            AdministrativeState.drained, .excluded,
+        ])
     func lastUsable(state: AdministrativeState) async throws {
         let stage = try await Stage(2)
         let controller = stage.controller
@@ -68,9 +70,13 @@ struct DrainTests {
                 """), "\(used.reason)")
         // Clients are served.
         #expect(await stage.controller.status().ready)
-        #expect(changes(stage) == ["backend/kube-apiserver/b1 drained>last resort: every other backend is down or drained"])
+        #expect(
+            changes(stage) == ["backend/kube-apiserver/b1 drained>last resort: every other backend is down or drained"])
         let warnings = stage.log.lines.filter { $0.level == .warning }.map(\.text)
-        #expect(warnings == ["drained backend b1 gets new connections, as the last resort: every other backend is down or drained"])
+        #expect(
+            warnings == [
+                "drained backend b1 gets new connections, as the last resort: every other backend is down or drained"
+            ])
 
         try stage.backend("b0").behave(readiness: .ready)
         try await stage.advance(.seconds(3))
@@ -107,7 +113,9 @@ struct DrainTests {
         await controller.stop()
     }
 
-    @Test("give way to nothing: an enabled backend that hangs is down when a drained one answers, and held when none does")
+    @Test(
+        "give way to nothing: an enabled backend that hangs is down when a drained one answers, and held when none does"
+    )
     func silence() async throws {
         let stage = try await Stage(2)
         #expect(await stage.controller.setAdministrative(.drained, backend: "b1") == .done)

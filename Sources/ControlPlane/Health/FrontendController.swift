@@ -200,7 +200,8 @@ package actor FrontendController {
     package func status() -> FrontendHealth {
         let now = clock.now()
         return FrontendHealth(
-            name: name, ready: watches.contains { $0.isUsable || $0.isLastResort && $0.health.state.isUsable }, guard: guardWords(at: now),
+            name: name, ready: watches.contains { $0.isUsable || $0.isLastResort && $0.health.state.isUsable },
+            guard: guardWords(at: now),
             guardActivations: guardActivations, backends: watches.map { $0.status(at: now) })
     }
 }
