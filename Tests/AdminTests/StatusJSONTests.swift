@@ -36,6 +36,13 @@ struct StatusJSONTests {
         #expect(try Status(json: Array(newer.utf8)) == Samples.bare)
     }
 
+    @Test func aDaemonOfTheVersionBeforeNamesNoLastResort() throws {
+        let text = String(decoding: try Samples.bare.json(), as: UTF8.self)
+        let key = "\"lastResort\" : false,"
+        try #require(text.contains(key))
+        #expect(try Status(json: Array(text.replacing(key, with: "").utf8)) == Samples.bare)
+    }
+
     private func compare(_ value: Any, with json: JSON, path: String) {
         let mirror = Mirror(reflecting: value)
         switch (mirror.displayStyle, json) {
