@@ -14,7 +14,7 @@ BUILD_PACKAGES := libssl-dev libsystemd-dev pkg-config
 TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl),,kubernetes-client)
 INSTALL_PACKAGES := binutils python3
 DEB_PACKAGES := dpkg-dev xz-utils
-SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux lintian man-db
+SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux lintian man-db iproute2
 COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
@@ -85,9 +85,10 @@ test-asan: ## Runs them under the address sanitizer
 	$(call need,$(TEST_PACKAGES))
 	$(call run-tests,--sanitize address --scratch-path .build-asan,ASAN_OPTIONS=detect_leaks=0 FAIRLEAD_TEST_BYTES=$(ASAN_BULK_BYTES))
 
-test-systemd: deb ## Boots a real systemd in a container, installs the package, and breaks the service (root)
+test-systemd: deb ## Boots a real systemd in a container, installs the package, breaks the service; tests keepalived's drop-in (root)
 	$(call need,$(SYSTEMD_PACKAGES))
 	Tests/Systemd/run $(ARGS)
+	Tests/Keepalived/run
 
 e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
 	Tests/EndToEnd/run
@@ -124,7 +125,7 @@ install: release ## Installs under $(DESTDIR)$(PREFIX), with the service, exampl
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/keepalived config/keepalived/fairlead-notify
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/bird.conf
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/fairlead/bgp config/bgp/fairlead-anycast
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/fairlead docs/*.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/fairlead docs/*.md LICENSE
 	install -D -m 0644 systemd/fairlead.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/fairlead.conf
 	for unit in $(UNITS); do \
 		sed 's,/usr/\(bin\|share\)/fairlead,$(PREFIX)/\1/fairlead,' systemd/$$unit \

@@ -166,10 +166,16 @@ package struct AdminRouter: Sendable {
     private func answer(_ write: Write, to request: HTTPRequest) async -> HTTPResponse {
         do {
             switch write.action {
-            case .drain, .resume:
-                let drained = write.action == .drain
-                try await source.setAdministrative(frontend: write.frontend, backend: write.backend, drained: drained)
-                return .text(200, "\(write.backend) \(drained ? "drained" : "resumed")\n")
+            case .drain:
+                guard let options = DrainOptions(query: request.query) else {
+                    return .text(400, "the options of a drain are hard=true and force=true\n")
+                }
+                let isLastResort = try await source.drain(
+                    frontend: write.frontend, backend: write.backend, hard: options.hard, force: options.force)
+                return .text(200, "\(write.backend) \(options.outcome(isLastResort: isLastResort))\n")
+            case .resume:
+                try await source.resume(frontend: write.frontend, backend: write.backend)
+                return .text(200, "\(write.backend) resumed\n")
             case .weight:
                 guard let weight = WeightBody.parse(request.body) else {
                     return .text(400, "send {\"weight\": N} with N from 0 to 256\n")
@@ -180,7 +186,7 @@ package struct AdminRouter: Sendable {
         } catch {
             switch error {
             case .unknownFrontend, .unknownBackend: return .text(404, "\(error)\n")
-            case .rejected: return .text(409, "\(error)\n")
+            case .lastUsable, .rejected: return .text(409, "\(error)\n")
             }
         }
     }
@@ -205,7 +211,8 @@ package struct AdminRouter: Sendable {
         GET /v1/status  the status as JSON
         GET /v1/paths   which ways to the backends' hosts are alive
         GET /v1/events  the last transitions as JSON; with "Accept: text/event-stream", each as it happens
-        POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only)
+        POST /v1/frontends/FRONTEND/backends/BACKEND:drain   (also :resume and :weight; unix socket only;
+                        ?hard=true: not even as the last resort; ?force=true: although it is the last usable one)
         POST /v1/reload (reads the configuration file again; unix socket only)
         POST /v1/upgrade (goes on as the binary installed now; answers only when it refuses; unix socket only)
 

@@ -11,8 +11,15 @@ package protocol AdminSource: Sendable {
     func reasonNotLive() async -> String?
     /// Which ways to the backends' hosts are alive. Looks when it is asked, which may take a third of a second.
     func paths() async -> PathsStatus
-    /// Takes a backend out of use for new connections, or puts it back.
-    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError)
+    /// Takes a backend out of use for new connections.
+    ///
+    /// - Parameters:
+    ///   - hard: Whether it is not even to be the last resort.
+    ///   - force: Whether this may leave the frontend without a usable backend.
+    /// - Returns: Whether it gets new connections all the same, because no other backend serves.
+    func drain(frontend: String, backend: String, hard: Bool, force: Bool) async throws(AdminWriteError) -> Bool
+    /// Puts a drained backend back into use.
+    func resume(frontend: String, backend: String) async throws(AdminWriteError)
     /// Sets a backend's weight, 0 to 256; 0 gives the backend nothing while another is usable.
     func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError)
     /// Reads the configuration file again and applies it. Returns when that is done, with a sentence that says so.
@@ -48,6 +55,8 @@ package enum AdminWriteError: Error, Equatable, Sendable {
     case unknownFrontend(String, known: [String])
     /// The frontend has no backend of that name.
     case unknownBackend(String, frontend: String, known: [String])
+    /// It exists, and no other backend of the frontend is usable.
+    case lastUsable(String, frontend: String)
     /// It exists, but the change is not possible now, for this reason.
     case rejected(String)
 }
@@ -60,6 +69,8 @@ extension AdminWriteError: CustomStringConvertible {
             "no frontend is named \"\(printable(name))\"; there is: \(known.joined(separator: ", "))"
         case .unknownBackend(let name, let frontend, let known):
             "frontend \(frontend) has no backend named \"\(printable(name))\"; it has: \(known.joined(separator: ", "))"
+        case .lastUsable(let name, let frontend):
+            "\(name) is the last usable backend of \(frontend); to drain it all the same, use --force (?force=true)"
         case .rejected(let reason): reason
         }
     }

@@ -6,7 +6,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         case up
         /// Alive, but slow or of unknown readiness: gets fewer new connections.
         case degraded
-        /// Shutting down, or drained by the operator: gets no new connections, keeps those it has.
+        /// Shutting down, or drained by the operator: gets no new connections but as the last resort, keeps those it has.
         case draining
         /// Not answering: gets no new connections, those it had are reset.
         case down
@@ -18,8 +18,10 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     package enum Administrative: String, Codable, Sendable {
         /// In use.
         case enabled
-        /// Taken out by `drain` until `resume`.
+        /// Taken out by `drain` until `resume`; used as the last resort.
         case drained
+        /// Taken out by `drain --hard` until `resume`; never used.
+        case excluded
     }
 
     /// Connections to this backend. Counters start at 0 with the process.
@@ -117,6 +119,8 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     package var since: Timestamp
     /// What the operator wants.
     package var administrative: Administrative
+    /// Whether it is drained and gets new connections all the same, because every other backend is down or drained.
+    package var lastResort: Bool
     /// Configured weight, 0 to 256.
     package var weight: Int
     /// Weight in use now: less than `weight` in slow start and while degraded, 0 when out of use.
@@ -137,7 +141,8 @@ package struct BackendStatus: Codable, Equatable, Sendable {
     /// All fields at once.
     package init(
         name: String, address: String, state: State, reason: String, since: Timestamp,
-        administrative: Administrative = .enabled, weight: Int = 100, effectiveWeight: Int = 100,
+        administrative: Administrative = .enabled, lastResort: Bool = false, weight: Int = 100,
+        effectiveWeight: Int = 100,
         source: String = "static", etcdMember: String? = nil, connections: Connections = Connections(),
         bytes: Bytes = Bytes(), probe: Probe? = nil, certificate: Certificate? = nil
     ) {
@@ -147,6 +152,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         self.reason = reason
         self.since = since
         self.administrative = administrative
+        self.lastResort = lastResort
         self.weight = weight
         self.effectiveWeight = effectiveWeight
         self.source = source
@@ -155,6 +161,32 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         self.bytes = bytes
         self.probe = probe
         self.certificate = certificate
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case name, address, state, reason, since, administrative, lastResort, weight, effectiveWeight, source,
+            etcdMember
+        case connections, bytes, probe, certificate
+    }
+
+    /// Reads the JSON. A daemon of the version before uses no drained backend, and does not say so.
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        name = try container.decode(String.self, forKey: .name)
+        address = try container.decode(String.self, forKey: .address)
+        state = try container.decode(State.self, forKey: .state)
+        reason = try container.decode(String.self, forKey: .reason)
+        since = try container.decode(Timestamp.self, forKey: .since)
+        administrative = try container.decode(Administrative.self, forKey: .administrative)
+        lastResort = try container.decodeIfPresent(Bool.self, forKey: .lastResort) ?? false
+        weight = try container.decode(Int.self, forKey: .weight)
+        effectiveWeight = try container.decode(Int.self, forKey: .effectiveWeight)
+        source = try container.decode(String.self, forKey: .source)
+        etcdMember = try container.decodeIfPresent(String.self, forKey: .etcdMember)
+        connections = try container.decode(Connections.self, forKey: .connections)
+        bytes = try container.decode(Bytes.self, forKey: .bytes)
+        probe = try container.decodeIfPresent(Probe.self, forKey: .probe)
+        certificate = try container.decodeIfPresent(Certificate.self, forKey: .certificate)
     }
 
     /// Writes every key, null where there is no value.
@@ -166,6 +198,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         try container.encode(reason, forKey: .reason)
         try container.encode(since, forKey: .since)
         try container.encode(administrative, forKey: .administrative)
+        try container.encode(lastResort, forKey: .lastResort)
         try container.encode(weight, forKey: .weight)
         try container.encode(effectiveWeight, forKey: .effectiveWeight)
         try container.encode(source, forKey: .source)
@@ -180,10 +213,12 @@ package struct BackendStatus: Codable, Equatable, Sendable {
 extension BackendStatus {
     /// The state in a word or two; that it is draining goes without saying for what the operator has drained.
     var stateInWords: String {
-        switch (administrative, state) {
-        case (.enabled, let state): state.rawValue
-        case (.drained, .draining): "drained"
-        case (.drained, let state): "\(state.rawValue), drained"
-        }
+        let words =
+            switch administrative {
+            case .enabled: state.rawValue
+            case .drained: state == .draining ? "drained" : "\(state.rawValue), drained"
+            case .excluded: state == .draining ? "drained hard" : "\(state.rawValue), drained hard"
+            }
+        return lastResort ? "\(words), LAST RESORT" : words
     }
 }

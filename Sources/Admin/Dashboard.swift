@@ -108,13 +108,15 @@ enum Dashboard {
           const body = rows.map((row) => node("tr", row.map((cell, i) => node("td", cell, kind(i)))));
           return node("table", [node("thead", head), node("tbody", body)]);
         }
+        const byOperator = { drained: "drained by the operator", excluded: "drained hard by the operator" };
         function frontend(f, now) {
           const c = f.connections;
           const counts = `${c.active} active, ${c.accepted} accepted, ${c.refused} refused, ` +
             `${c.dialFailures} dial failures, ${c.reset} reset`;
           const rows = f.backends.map((b) => [
             b.name, node("code", b.address),
-            [badge(b.state, b.state), b.administrative === "drained" ? node("div", "by the operator", "dim") : null],
+            [b.lastResort ? badge("last resort", "down") : badge(b.state, b.state), byOperator[b.administrative]
+              ? node("div", byOperator[b.administrative], "dim") : null],
             since(b.since, now), b.weight === b.effectiveWeight ? b.weight : `${b.effectiveWeight} of ${b.weight}`,
             b.connections.active, b.connections.total, bytes(b.bytes.received), bytes(b.bytes.sent),
             latency(b.probe ? b.probe.latencySeconds : null), expiry(b.certificate, now),

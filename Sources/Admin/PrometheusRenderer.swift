@@ -75,7 +75,7 @@ package struct PrometheusRenderer: Sendable {
             return MetricFamily("fairlead_frontend_\(name)", kind, help: help, samples: samples)
         }
         return [
-            family("ready", .gauge, "Whether a backend of the frontend is usable.") { .flag($0.ready) },
+            family("ready", .gauge, "Whether a backend serves new connections of the frontend.") { .flag($0.ready) },
             family("guard_active", .gauge, "Whether a guard holds the pool although probes say otherwise.") {
                 .flag($0.guard != nil)
             },
@@ -126,8 +126,12 @@ package struct PrometheusRenderer: Sendable {
                 }
             },
             perBackend(frontends, "drained", .gauge, "Whether the operator has drained the backend.") {
-                [([], .flag($0.administrative == .drained))]
+                [([], .flag($0.administrative != .enabled))]
             },
+            perBackend(
+                frontends, "last_resort", .gauge,
+                "Whether the backend is drained and gets new connections all the same."
+            ) { [([], .flag($0.lastResort))] },
             perBackend(frontends, "effective_weight", .gauge, "Weight in use, after slow start and health.") {
                 [([], .number(Double($0.effectiveWeight)))]
             },

@@ -18,6 +18,8 @@ package enum StatusLine {
         let blocked = status.frontends.filter { !$0.ready }.map(\.name)
         if !blocked.isEmpty { parts.append("no usable backend for \(blocked.joined(separator: ", "))") }
         let backends = status.frontends.flatMap(\.backends)
+        let lastResorts = backends.filter(\.lastResort).map(\.name).joined(separator: ", ")
+        if !lastResorts.isEmpty { parts.append("drained, but in use as the last resort: \(lastResorts)") }
         let up = backends.count { $0.state == .up }
         let connections = status.frontends.reduce(0) { $0 + $1.connections.active }
         parts.append(

@@ -85,7 +85,7 @@ package struct StatusTable: Sendable {
             ? String(backend.weight) : "\(backend.effectiveWeight)/\(backend.weight)"
         return [
             Cell(backend.name), Cell(backend.address),
-            Cell(backend.stateInWords, Self.style(backend.state)),
+            Cell(backend.stateInWords, backend.lastResort ? .red : Self.style(backend.state)),
             Cell(Self.age(since: backend.since, now: now)), Cell(weight), Cell(String(backend.connections.active)),
             Cell(String(backend.connections.total)),
             Cell(backend.probe?.latencySeconds.map(Self.latency) ?? "-"),

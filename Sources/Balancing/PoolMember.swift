@@ -19,8 +19,10 @@ package enum BackendState: String, Sendable, Codable, CaseIterable {
 package enum AdministrativeState: String, Sendable, Codable, CaseIterable {
     /// It may be picked.
     case enabled
-    /// It is never picked; its connections stay until they end.
+    /// It is picked only while every other backend is down or drained; its connections stay until they end.
     case drained
+    /// It is never picked; its connections stay until they end.
+    case excluded
 }
 
 /// One backend as a worker sees it: everything a pick needs and nothing else.

@@ -7,14 +7,18 @@
 ///     unknown    not probed yet
 ///     parked     up or degraded, but of weight 0
 ///     draining   its server asked for no new connections; better than one that is down
+///     drained    its operator drained it, and it is up or degraded
 ///     down       it may have come back since its last probe
 ///     leftover   of weight 0, and not usable
+///     drainedLeftover   its operator drained it, and it is neither up nor degraded
 ///
-/// A backend drained by its operator is in no tier and is never picked.
+/// A drained backend is in a tier only while every other backend is down or drained: then it is the last resort. It is
+/// never a second choice beside a backend that serves or might, not even for a connection that has tried all of those.
+/// An excluded backend is in no tier.
 package struct PoolSnapshot: Sendable {
     /// The tiers, best first.
     enum Tier: Int, Sendable, CaseIterable {
-        case usable, unknown, parked, draining, down, leftover
+        case usable, unknown, parked, draining, drained, down, leftover, drainedLeftover
     }
 
     /// The members of one tier, in the snapshot's order. A class, so that a pick that walks the tiers counts one reference.
@@ -45,7 +49,7 @@ package struct PoolSnapshot: Sendable {
     final class Storage: Sendable {
         let members: [PoolMember]
         let positions: [BackendID: Int]
-        /// The tier of each member; nil for those drained by the operator.
+        /// The tier of each member; nil for the excluded ones, and for the drained ones while they are not the last resort.
         let tierOfMember: [Tier?]
         /// Only those that have members, best first.
         let tiers: [TierMembers]
@@ -53,8 +57,11 @@ package struct PoolSnapshot: Sendable {
         init(members: [PoolMember]) {
             self.members = members
             positions = Dictionary(uniqueKeysWithValues: members.indices.map { (members[$0].id, $0) })
-            tierOfMember = members.map(Tier.init(of:))
-            let tierOfMember = tierOfMember
+            let isDrainedInUse = members.allSatisfy { $0.administrative != .enabled || $0.state == .down }
+            let tierOfMember = members.map { member in
+                member.administrative == .drained && !isDrainedInUse ? nil : Tier(of: member)
+            }
+            self.tierOfMember = tierOfMember
             tiers = Tier.allCases.compactMap { tier in
                 let positions = members.indices.filter { tierOfMember[$0] == tier }
                 return positions.isEmpty ? nil : TierMembers(tier, positions, of: members)
@@ -99,29 +106,37 @@ package struct PoolSnapshot: Sendable {
     }
 
     /// Whether nothing is left but backends that are not known to serve, or nothing at all.
-    package var isLastResort: Bool { storage.tiers.first.map { $0.tier == .down || $0.tier == .leftover } ?? true }
+    package var isLastResort: Bool { storage.tiers.first.map(\.tier.isLastResort) ?? true }
 
     /// How many members are in the best tier.
     package var bestTierCount: Int { storage.tiers.first?.positions.count ?? 0 }
 
-    /// Whether a new connection can go to a backend that is known to serve.
+    /// Whether a new connection can go to a backend that is known to serve and is not drained.
     package var hasUsable: Bool { storage.tiers.first?.tier == .usable }
 
     /// Whether this backend is picked only because all that serve, or might, were tried or do not exist. One that is parked
     /// or draining does serve: it is dialled with the patience that any other gets.
     ///
-    /// Also true for a backend that is not in the pool or that its operator has drained.
+    /// Also true for a backend that is not in the pool, and for one that is in no tier. A drained backend that is up is
+    /// dialled with patience as well: nothing better is left.
     package func isLastResort(_ id: BackendID) -> Bool {
         guard let position = storage.positions[id], let tier = storage.tierOfMember[position] else { return true }
-        return tier == .down || tier == .leftover
+        return tier.isLastResort
+    }
+
+    /// Whether this backend is drained and gets new connections all the same, because every other one is down or drained.
+    package func isDrainedInUse(_ id: BackendID) -> Bool {
+        guard let position = storage.positions[id] else { return false }
+        return storage.members[position].administrative == .drained && storage.tierOfMember[position] != nil
     }
 }
 
 extension PoolSnapshot.Tier {
-    /// The tier where the member belongs, or nil when its operator has drained it.
+    /// The tier where the member belongs, or nil when its operator has excluded it.
     init?(of member: PoolMember) {
-        guard member.administrative == .enabled else { return nil }
         switch member.state {
+        case _ where member.administrative == .excluded: return nil
+        case let state where member.administrative == .drained: self = state.isUsable ? .drained : .drainedLeftover
         case .up, .degraded: self = member.weight > 0 && member.effectiveWeight > 0 ? .usable : .parked
         case _ where member.weight <= 0: self = .leftover
         case .unknown: self = .unknown
@@ -129,6 +144,9 @@ extension PoolSnapshot.Tier {
         case .down: self = .down
         }
     }
+
+    /// Whether its members are not known to serve.
+    var isLastResort: Bool { self == .down || self == .leftover || self == .drainedLeftover }
 
     /// The weight by which the member is picked in this tier, at least 1. Outside the first tier nothing is ramping up, so
     /// the configured weight counts.

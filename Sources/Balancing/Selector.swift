@@ -40,7 +40,7 @@ package struct Selector: Sendable {
     ///   - sourceHash: A well-mixed hash of the client's address. Only `sourceHash` reads it.
     ///   - activeConnections: The connections that the member at a position in the snapshot has now, over all workers. Only
     ///     `leastConnections` asks.
-    /// - Returns: nil when every backend that its operator has not drained was tried.
+    /// - Returns: nil when every backend that is in a tier was tried.
     package mutating func pick(
         from snapshot: PoolSnapshot, excluding tried: [BackendID] = [], sourceHash: UInt64 = 0,
         activeConnections: (Int) -> Int

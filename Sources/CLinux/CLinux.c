@@ -94,6 +94,16 @@ char **clinux_environment(void) { return environ; }
 
 int clinux_set_thread_name(const char *name) { return pthread_setname_np(pthread_self(), name); }
 
+static char *no_arguments[] = {NULL};
+static char **arguments = no_arguments;
+
+// glibc passes the arguments of main to every constructor.
+__attribute__((constructor)) static void keep_arguments(int count, char **list) {
+    if (count > 0) arguments = list;
+}
+
+char **clinux_arguments(void) { return arguments; }
+
 int clinux_peer_credentials(int descriptor, pid_t *pid, uid_t *uid, gid_t *gid) {
     struct ucred credentials;
     socklen_t length = sizeof credentials;

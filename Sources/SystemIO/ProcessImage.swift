@@ -28,10 +28,16 @@ package enum ProcessImage {
         return String(cString: path)
     }
 
+    /// The process's arguments, the name first. `CommandLine.arguments` has none where /proc is not mounted.
+    package static var arguments: [String] { strings(clinux_arguments()) }
+
     /// The process's environment, each as `NAME=value`.
-    package static var environment: [String] {
+    package static var environment: [String] { strings(clinux_environment()) }
+
+    /// A list of C strings that ends with NULL.
+    private static func strings(_ list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> [String] {
         var result: [String] = []
-        guard var entry = clinux_environment() else { return [] }
+        guard var entry = list else { return [] }
         while let text = entry.pointee {
             result.append(String(cString: text))
             entry += 1

@@ -61,10 +61,23 @@ extension Daemon: AdminSource {
         }
     }
 
-    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
+    func drain(frontend: String, backend: String, hard: Bool, force: Bool) async throws(AdminWriteError) -> Bool {
+        try await setAdministrative(hard ? .excluded : .drained, frontend, backend, isForced: force)
+    }
+
+    func resume(frontend: String, backend: String) async throws(AdminWriteError) {
+        _ = try await setAdministrative(.enabled, frontend, backend, isForced: false)
+    }
+
+    private func setAdministrative(
+        _ administrative: AdministrativeState, _ frontend: String, _ backend: String, isForced: Bool
+    ) async throws(AdminWriteError) -> Bool {
         let controller = try await find(frontend, backend)
-        guard await controller.setAdministrative(drained ? .drained : .enabled, backend: backend) else {
-            throw .rejected("\(backend) has just left the pool")
+        switch await controller.setAdministrative(administrative, backend: backend, isForced: isForced) {
+        case .done: return false
+        case .doneAsLastResort: return true
+        case .refusedAsLastUsable: throw .lastUsable(backend, frontend: frontend)
+        case .unknownBackend: throw .rejected("\(backend) has just left the pool")
         }
     }
 
@@ -105,7 +118,8 @@ extension Daemon: AdminSource {
             name: health.name, address: health.address.description,
             state: BackendStatus.State(rawValue: health.state.rawValue) ?? .unknown, reason: health.reason,
             since: Timestamp(secondsSince1970: health.since),
-            administrative: health.administrative == .drained ? .drained : .enabled, weight: health.weight,
+            administrative: BackendStatus.Administrative(health.administrative), lastResort: health.isLastResort,
+            weight: health.weight,
             effectiveWeight: health.effectiveWeight, source: health.source, etcdMember: health.etcdMember,
             connections: BackendStatus.Connections(
                 active: counters?.active ?? 0, total: counters?.connections ?? 0,
@@ -119,6 +133,18 @@ extension Daemon: AdminSource {
             certificate: health.certificate.map {
                 BackendStatus.Certificate(notAfter: Timestamp(secondsSince1970: Double($0.notAfter)), names: $0.names)
             })
+    }
+}
+
+extension BackendStatus.Administrative {
+    /// The state as the status names it.
+    fileprivate init(_ state: AdministrativeState) {
+        self =
+            switch state {
+            case .enabled: .enabled
+            case .drained: .drained
+            case .excluded: .excluded
+            }
     }
 }
 

@@ -104,7 +104,7 @@ extension Daemon {
         do throws(Errno) {
             let memory = try SealedMemory.create(bytes, name: "fairlead-state")
             try ProcessImage.replace(
-                with: program, arguments: CommandLine.arguments,
+                with: program, arguments: ProcessImage.arguments,
                 environment: Self.environment(adding: "\(Inheritance.variable)=\(memory.rawValue)"),
                 keeping: descriptors + [memory.rawValue])
         } catch {

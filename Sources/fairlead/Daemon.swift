@@ -53,7 +53,7 @@ actor Daemon {
     /// Where signals are taken; nil: elsewhere.
     let signals: SignalSource?
     /// Where the binary was started from: what is installed there is upgraded to.
-    nonisolated let program = ProcessImage.path(argument: CommandLine.arguments.first ?? "")
+    nonisolated let program = ProcessImage.path(argument: ProcessImage.arguments.first ?? "")
     /// The reload that was asked for last; see `reload()`.
     var lastReload: Task<Result<String, ReloadRefusal>, Never>?
     /// Whether one has read its file and changes what runs.

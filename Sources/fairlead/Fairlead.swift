@@ -7,7 +7,7 @@ enum Program {
     static func main() {
         StandardStream.openMissing()
         Task.detached {
-            await Fairlead.main()
+            await Fairlead.main(Array(ProcessImage.arguments.dropFirst()))
             Fairlead.exit()
         }
         MainThread.rest()
@@ -33,6 +33,12 @@ struct Fairlead: AsyncParsableCommand {
             DemoCommand.self, VersionCommand.self, StateCommand.self,
         ]
     )
+
+    /// Without a sub-command: wrong usage, never success. A check that lost its arguments must fail.
+    func run() async throws {
+        StandardStream.error.write(Self.helpMessage() + "\n")
+        throw ExitCode.validationFailure
+    }
 }
 
 /// The version of this binary.

@@ -112,7 +112,7 @@ struct AdminRouterTests {
         #expect(weight.status == 200)
         #expect(
             source.writes == [
-                "kube-apiserver/master-1 drained=true", "kube-apiserver/master-1 drained=false",
+                "kube-apiserver/master-1 drain", "kube-apiserver/master-1 resume",
                 "kube-apiserver/master-1 weight=256",
             ])
     }
@@ -146,6 +146,48 @@ struct AdminRouterTests {
             "POST", "/v1/frontends/kube-apiserver/backends/master-2:weight", body: #"{"weight":1}"#, user: 0,
             over: .unix)
         #expect(conflict.status == 409 && conflict.text.contains("drained"))
+    }
+
+    @Test(arguments: [
+        ("?hard=true", "drain hard", "drained hard: no new connections, not even as the last resort\n"),
+        ("?force=true", "drain force", "drained\n"), ("?hard=true&force=true", "drain hard force", "drained hard"),
+        ("?hard=false&force=false", "drain", "drained\n"), ("?", "drain", "drained\n"),
+    ])
+    func aDrainHasOptions(query: String, write: String, answer: String) async {
+        let target = "/v1/frontends/kube-apiserver/backends/master-1:drain\(query)"
+        let response = await respond("POST", target, user: 0, over: .unix)
+        #expect(response.status == 200 && response.text.hasPrefix("master-1 \(answer)"), "\(response.text)")
+        #expect(source.writes == ["kube-apiserver/master-1 \(write)"])
+    }
+
+    @Test(arguments: ["?forced=true", "?hard", "?hard=1", "?force=true&x=1", "?hard=true&&force=yes"])
+    func anOptionThatADrainDoesNotHaveChangesNothing(query: String) async {
+        let target = "/v1/frontends/kube-apiserver/backends/master-1:drain\(query)"
+        let response = await respond("POST", target, user: 0, over: .unix)
+        #expect(response.status == 400 && response.text.contains("hard=true and force=true"))
+        #expect(source.writes.isEmpty)
+    }
+
+    @Test func theLastUsableBackendIsDrainedByForceOnly() async {
+        var status = Samples.full
+        status.frontends[0].backends.append(Samples.backend("master-3", state: .up))
+        let source = SampleSource(status)
+        let target = "/v1/frontends/kube-apiserver/backends/master-3:drain"
+        let refused = await respond("POST", target, user: 0, over: .unix, source: source)
+        #expect(refused.status == 409)
+        #expect(
+            refused.text == """
+                master-3 is the last usable backend of kube-apiserver; to drain it all the same, use --force (?force=true)
+
+                """)
+        #expect(source.writes.isEmpty)
+        let forced = await respond("POST", target + "?force=true", user: 0, over: .unix, source: source)
+        #expect(forced.status == 200)
+        #expect(
+            forced.text == """
+                master-3 drained, but in use as the last resort: every other backend is down or drained
+
+                """)
     }
 
     @Test func theWrongMethodIsToldTheRightOne() async {

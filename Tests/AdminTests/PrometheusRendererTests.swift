@@ -16,6 +16,8 @@ struct PrometheusRendererTests {
         #"fairlead_backend_state{frontend="kube-apiserver",backend="master-1",state="up"} 1"#,
         #"fairlead_backend_state{frontend="kube-apiserver",backend="master-1",state="down"} 0"#,
         #"fairlead_backend_state{frontend="kube-apiserver",backend="master-2",state="draining"} 1"#,
+        #"fairlead_backend_drained{frontend="kube-apiserver",backend="master-2"} 1"#,
+        #"fairlead_backend_last_resort{frontend="kube-apiserver",backend="master-2"} 0"#,
         #"fairlead_backend_connections_active{frontend="kube-apiserver",backend="master-1"} 5"#,
         #"fairlead_backend_connections_total{frontend="kube-apiserver",backend="master-1"} 900"#,
         #"fairlead_backend_dial_failures_total{frontend="kube-apiserver",backend="master-2"} 3"#,

@@ -47,9 +47,18 @@ final class SampleSource: AdminSource {
             })
     }
 
-    func setAdministrative(frontend: String, backend: String, drained: Bool) async throws(AdminWriteError) {
+    func drain(frontend: String, backend: String, hard: Bool, force: Bool) async throws(AdminWriteError) -> Bool {
         try check(frontend, backend)
-        log.withLock { $0.append("\(frontend)/\(backend) drained=\(drained)") }
+        guard force || backend != "master-3" else { throw .lastUsable(backend, frontend: frontend) }
+        log.withLock {
+            $0.append("\(frontend)/\(backend) drain\(hard ? " hard" : "")\(force ? " force" : "")")
+        }
+        return backend == "master-3" && !hard
+    }
+
+    func resume(frontend: String, backend: String) async throws(AdminWriteError) {
+        try check(frontend, backend)
+        log.withLock { $0.append("\(frontend)/\(backend) resume") }
     }
 
     func setWeight(frontend: String, backend: String, weight: Int) async throws(AdminWriteError) {

@@ -36,6 +36,13 @@ struct StatusJSONTests {
         #expect(try Status(json: Array(newer.utf8)) == Samples.bare)
     }
 
+    @Test func aDaemonOfTheVersionBeforeNamesNoLastResort() throws {
+        let text = String(decoding: try Samples.bare.json(), as: UTF8.self)
+        let key = "\"lastResort\" : false,"
+        try #require(text.contains(key))
+        #expect(try Status(json: Array(text.replacing(key, with: "").utf8)) == Samples.bare)
+    }
+
     private func compare(_ value: Any, with json: JSON, path: String) {
         let mirror = Mirror(reflecting: value)
         switch (mirror.displayStyle, json) {
@@ -157,6 +164,7 @@ private let golden = """
               },
               "effectiveWeight" : 40,
               "etcdMember" : "master-1",
+              "lastResort" : false,
               "name" : "master-1",
               "probe" : {
                 "at" : "2026-03-01T13:12:30.500Z",
@@ -189,6 +197,7 @@ private let golden = """
               },
               "effectiveWeight" : 0,
               "etcdMember" : null,
+              "lastResort" : false,
               "name" : "master-2",
               "probe" : {
                 "at" : "2026-03-01T13:12:30.500Z",

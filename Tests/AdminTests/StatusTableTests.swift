@@ -49,6 +49,17 @@ struct StatusTableTests {
         #expect(text.unicodeScalars.allSatisfy { $0 == "\n" || $0.value >= 0x20 })
     }
 
+    @Test func aDrainedBackendThatIsInUseStandsOut() {
+        var status = Samples.bare
+        status.frontends[0].backends = [Samples.backend("a", state: .draining), Samples.backend("b", state: .down)]
+        status.frontends[0].backends[0].administrative = .drained
+        status.frontends[0].backends[0].lastResort = true
+        status.frontends[0].backends[1].administrative = .excluded
+        let text = table(status, colour: true)
+        #expect(text.contains("\u{1b}[1;31m  drained, LAST RESORT\u{1b}[0m"), "\(text)")
+        #expect(text.contains("down, drained hard"), "\(text)")
+    }
+
     @Test func certificatesThatEndSoonStandOut() {
         var status = Samples.bare
         func cell(_ notAfter: String) -> String {

@@ -16,7 +16,7 @@ func pool(_ weights: [Int]) -> PoolSnapshot {
     PoolSnapshot(members: weights.indices.map { member(UInt32($0), weight: weights[$0]) })
 }
 
-/// A pool of 1 to `limit` members in any state, of any weight, now and then drained by the operator.
+/// A pool of 1 to `limit` members in any state, of any weight, now and then drained or excluded by the operator.
 func randomMembers(upTo limit: Int, using generator: inout SeededGenerator) -> [PoolMember] {
     (0..<Int.random(in: 1...limit, using: &generator)).map { index in
         let state = BackendState.allCases.randomElement(using: &generator) ?? .up
@@ -24,7 +24,15 @@ func randomMembers(upTo limit: Int, using generator: inout SeededGenerator) -> [
         return member(
             UInt32(index), state, weight: weight,
             effective: state.isUsable ? Int.random(in: 0...max(0, weight), using: &generator) : 0,
-            administrative: Int.random(in: 0..<6, using: &generator) == 0 ? .drained : .enabled)
+            administrative: randomAdministrative(using: &generator))
+    }
+}
+
+private func randomAdministrative(using generator: inout SeededGenerator) -> AdministrativeState {
+    switch Int.random(in: 0..<12, using: &generator) {
+    case 0, 1: .drained
+    case 2: .excluded
+    default: .enabled
     }
 }
 

@@ -5,7 +5,7 @@ import Testing
 @Suite("What every algorithm promises")
 struct SelectorTests {
     @Test(
-        "No down backend is picked while an up one exists, and never one that its operator drained",
+        "No down backend is picked while an up one exists, and no drained one while another is not down",
         arguments: Algorithm.allCases)
     func tiers(algorithm: Algorithm) throws {
         var generator = SeededGenerator(seed: 1)
@@ -18,11 +18,13 @@ struct SelectorTests {
             for _ in 0..<8 {
                 let pick = selector.pick(from: snapshot, sourceHash: generator.next()) { active[$0] }
                 guard let pick else {
-                    #expect(enabled.isEmpty)
+                    #expect(members.allSatisfy { $0.administrative == .excluded })
                     break
                 }
                 active[Int(pick.id.rawValue)] += 1
-                #expect(pick.administrative == .enabled)
+                #expect(
+                    pick.administrative == .enabled
+                        || pick.administrative == .drained && enabled.allSatisfy { $0.state == .down })
                 if enabled.contains(where: { $0.state.isUsable && $0.effectiveWeight > 0 }) {
                     #expect(pick.state.isUsable && pick.effectiveWeight > 0)
                 } else if enabled.contains(where: { $0.state == .unknown && $0.weight > 0 }) {
@@ -56,7 +58,11 @@ struct SelectorTests {
                 ranks.append(try #require(PoolSnapshot.Tier(of: pick)).rawValue)
             }
             #expect(ranks == ranks.sorted())
-            #expect(Set(tried) == Set(members.filter { $0.administrative == .enabled }.map(\.id)))
+            let isDrainedInUse = members.allSatisfy { $0.administrative != .enabled || $0.state == .down }
+            let reachable = members.filter {
+                $0.administrative == .enabled || $0.administrative == .drained && isDrainedInUse
+            }
+            #expect(Set(tried) == Set(reachable.map(\.id)))
         }
     }
 

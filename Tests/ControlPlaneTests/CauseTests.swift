@@ -207,14 +207,14 @@ struct CauseTests {
         await controller.stop()
     }
 
-    @Test("When a backend that was held is drained by its operator, the guard ends with it")
-    func drainedWhileHeld() async throws {
+    @Test("When a backend that was held is excluded by its operator, the guard ends with it")
+    func excludedWhileHeld() async throws {
         let stage = try await Stage(1)
         try await tell(stage, .leaderless(since: stage.clock.now()))
         try stage.backend("b0").behave(readiness: .red)
         try await stage.advance(.seconds(3))
         #expect(guardEvents(stage).count == 1)
-        #expect(await stage.controller.setAdministrative(.drained, backend: "b0"))
+        #expect(await stage.controller.setAdministrative(.excluded, backend: "b0", isForced: true) == .done)
         #expect(guardEvents(stage).map(\.to) == ["held", ""])
         #expect(await stage.controller.status().guard == nil)
         await stage.controller.stop()

@@ -169,17 +169,17 @@ struct FrontendControllerTests {
         await stage.controller.stop()
     }
 
-    @Test("A drained backend is in no tier and is draining in status; resumed, it is as before")
+    @Test("A drained backend gets nothing beside another and is draining in status; resumed, it is as before")
     func administrative() async throws {
         let stage = try await Stage(2)
-        #expect(await stage.controller.setAdministrative(.drained, backend: "b0"))
-        #expect(await !stage.controller.setAdministrative(.drained, backend: "nobody"))
+        #expect(await stage.controller.setAdministrative(.drained, backend: "b0") == .done)
+        #expect(await stage.controller.setAdministrative(.drained, backend: "nobody") == .unknownBackend)
         #expect(try await stage.state("b0") == .draining)
         #expect(try await stage.status("b0").effectiveWeight == 0)
         var selector = Selector(algorithm: .roundRobin, seed: 0)
         let drained = try #require(stage.publisher.snapshots.last).snapshot
         for _ in 0..<4 { #expect(selector.pick(from: drained) { _ in 0 }?.name == "b1") }
-        #expect(await stage.controller.setAdministrative(.enabled, backend: "b0"))
+        #expect(await stage.controller.setAdministrative(.enabled, backend: "b0") == .done)
         #expect(try await stage.state("b0") == .up)
         #expect(await stage.controller.setWeight(7, backend: "b0"))
         #expect(stage.publisher.snapshots.last?.snapshot.members.first?.effectiveWeight == 7)
@@ -247,7 +247,9 @@ struct FrontendControllerTests {
         try await stage.advance(.seconds(5))
         let down = try await stage.status("b0")
         let up = try await stage.status("b1")
-        for name in ["b0", "b1"] { #expect(await stage.controller.setAdministrative(.drained, backend: name)) }
+        for name in ["b0", "b1"] {
+            _ = await stage.controller.setAdministrative(.drained, backend: name, isForced: true)
+        }
         #expect(try await stage.status("b0").state == .down)
         #expect(try await stage.status("b0").since == down.since)
         #expect(try await stage.status("b1").since > up.since)

@@ -37,7 +37,7 @@ import Testing
         let stage = try await Stage()
         try stage.backend("b1").behave(readiness: .refused)
         try await stage.advance(.seconds(2))
-        #expect(await stage.controller.setAdministrative(.drained, backend: "b2"))
+        #expect(await stage.controller.setAdministrative(.drained, backend: "b2") == .done)
         #expect(await stage.controller.setWeight(7, backend: "b0"))
         let before = await stage.controller.status()
         #expect(before.backends.map(\.state) == [.up, .down, .draining])
@@ -62,6 +62,43 @@ import Testing
         // Nothing has happened, and so there is no news.
         #expect(events.events(after: 0).isEmpty)
         await controller.stop()
+    }
+
+    @Test func drainsGoOnAndTheVersionBeforeReadsAnExcludedBackendAsDrained() async throws {
+        let stage = try await Stage()
+        #expect(await stage.controller.setAdministrative(.excluded, backend: "b1") == .done)
+        #expect(await stage.controller.setAdministrative(.drained, backend: "b2") == .done)
+        try stage.backend("b0").behave(readiness: .refused)
+        try await stage.advance(.seconds(2))
+        #expect(try await stage.status("b2").isLastResort)
+        // The version before knows two values, and never picks a drained backend.
+        #expect(await stage.controller.memory().backends.map(\.administrative) == [.enabled, .drained, .drained])
+        await stage.controller.stop()
+        let (controller, publisher, events) = try await Self.successor(
+            of: stage, ["b0", "b1", "b2"].map { Stage.specification($0) }, refusing: ["b0"])
+        await controller.start()
+        let pool = try #require(publisher.snapshots.first?.snapshot)
+        #expect(pool.members.map(\.administrative) == [.enabled, .excluded, .drained])
+        #expect(await controller.status().backends.map(\.isLastResort) == [false, false, true])
+        #expect(events.events(after: 0).isEmpty)
+        await controller.stop()
+    }
+
+    @Test func memoryOfTheVersionBeforeIsRead() async throws {
+        let stage = try await Stage(1)
+        let memory = await stage.controller.memory()
+        await stage.controller.stop()
+        let encoder = JSONEncoder()
+        // Neither new key is the last of them.
+        encoder.outputFormatting = .sortedKeys
+        var json = String(decoding: try encoder.encode(memory.backends[0]), as: UTF8.self)
+        for new in ["\"isExcluded\":false,", "\"isLastResort\":false,"] {
+            try #require(json.contains(new), "\(json)")
+            json = json.replacing(new, with: "")
+        }
+        json = json.replacing("\"administrative\":\"enabled\"", with: "\"administrative\":\"drained\"")
+        let former = try JSONDecoder().decode(BackendMemory.self, from: Data(json.utf8))
+        #expect(former.administrative == .drained && former.isExcluded == nil && former.isLastResort == nil)
     }
 
     @Test func runOfBadAnswersGoesOn() async throws {

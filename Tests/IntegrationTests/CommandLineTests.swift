@@ -54,6 +54,38 @@ import Testing
         #expect(result.output.isEmpty)
     }
 
+    @Test func `no sub-command is wrong usage, and shows the help`() async throws {
+        let result = try await FairleadBinary.run([FairleadBinary.path])
+        #expect(result.exitCode == 64 && result.output.isEmpty)
+        #expect(result.errors.contains("USAGE: fairlead <subcommand>"), "\(result.errors)")
+    }
+
+    /// keepalived asks `fairlead alive`: if that lost its arguments, it must not end as if the host were well.
+    @Test func `the arguments are known where proc is not mounted`() async throws {
+        let directory = try TemporaryDirectory(prefix: "fairlead-no-proc-")
+        func withoutProc(_ command: [String]) async throws -> FairleadBinary.Result {
+            try await FairleadBinary.run(
+                [
+                    "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+                    "mount -t tmpfs tmpfs /proc || exit 99; exec \"$@\"", "sh",
+                ] + command)
+        }
+        let attempt = try await withoutProc(["true"])
+        guard attempt.exitCode == 0 else { return print("skipped: no namespaces here: \(attempt.errors)") }
+        /// Now and then Dispatch ends a process with SIGILL there: it reads /proc/self/task. That is no success either.
+        func run(_ arguments: String..., until code: Int32) async throws -> FairleadBinary.Result {
+            for _ in 0..<30 {
+                let result = try await withoutProc([FairleadBinary.path] + arguments)
+                if result.exitCode == code { return result }
+                try #require(result.exitCode != 0, "\(result)")
+            }
+            throw Unexpected("\(arguments) never ended with \(code)")
+        }
+        _ = try await run(until: 64)
+        #expect(try await run("version", until: 0).output.split(separator: ".").count == 3)
+        _ = try await run("alive", "--admin", "unix:\(directory.path)/admin.sock", "--peer", "127.0.0.1", until: 69)
+    }
+
     @Test func `an admin port that is not there ends with 69`() async throws {
         let directory = try TemporaryDirectory(prefix: "fairlead-69-")
         for arguments in [["status"], ["drain", "api", "a"]] {

@@ -71,6 +71,42 @@ import Testing
         #expect(try await client.ask(20)["a"] != nil)
     }
 
+    @Test func `the last usable backend is drained by force only, and serves as the last resort`() async throws {
+        let pki = try ThrowAwayPKI()
+        let servers = try APIServer.three(pki)
+        let fairlead = try await RunningFairlead.serving(
+            ConfigurationText(.init(caFile: pki.caFile, servers.map(\.backend))))
+        let client = try await fairlead.client(pki)
+        func drain(_ arguments: String...) async throws -> FairleadBinary.Result {
+            try await FairleadBinary.run(
+                [FairleadBinary.path, "drain"] + arguments + ["--admin", "unix:\(fairlead.adminSocket)"])
+        }
+        #expect(try await drain("--hard", "api", "a").output.hasPrefix("a drained hard: no new connections"))
+        #expect(try await drain("api", "b").output == "b drained\n")
+        let refused = try await drain("api", "c")
+        #expect(refused.exitCode == 1 && refused.output.isEmpty)
+        #expect(refused.errors.contains("c is the last usable backend of api"), "\(refused.errors)")
+        #expect(refused.errors.contains("--force"), "\(refused.errors)")
+        #expect(try await client.ask(10) == ["c": 10])
+
+        // Both soft drains share what comes, and the hard one gets nothing.
+        let forced = try await drain("--force", "api", "c")
+        #expect(forced.exitCode == 0 && forced.output.contains("in use as the last resort"), "\(forced)")
+        let counts = try await client.ask(20)
+        #expect(Set(counts.keys) == ["b", "c"], "\(counts)")
+        #expect(try await fairlead.admin("GET", "/readyz").status == 200)
+        let status = try await FairleadBinary.run("status", "--admin", "unix:\(fairlead.adminSocket)")
+        #expect(status.exitCode == 0 && status.output.contains("drained, LAST RESORT"), "\(status.output)")
+        #expect(try await fairlead.admin("GET", "/v1/status").text.contains("but in use as the last resort"))
+        #expect(
+            try await fairlead.admin("GET", "/metrics").text.contains(
+                "fairlead_backend_last_resort{frontend=\"api\",backend=\"b\"} 1"))
+        try await fairlead.wait(forLog: "drained backend b gets new connections, as the last resort")
+
+        for name in ["b", "c"] { #expect(try await drain("--hard", "--force", "api", name).exitCode == 0) }
+        #expect(try await fairlead.admin("GET", "/readyz").status == 503)
+    }
+
     @Test func `a weight is changed while it runs`() async throws {
         let pki = try ThrowAwayPKI()
         let servers = try APIServer.three(pki)

@@ -78,6 +78,9 @@ int clinux_signalfd(const sigset_t *signals);
 int clinux_take_signal(int descriptor);
 /// The process's environment (environ(7)): a list of NAME=value that ends with NULL.
 char **clinux_environment(void);
+/// The process's arguments, the name first: a list that ends with NULL, as the kernel has passed it to the program. Needs
+/// no /proc.
+char **clinux_arguments(void);
 /// Binds the calling thread's name, at most 15 bytes (pthread_setname_np).
 int clinux_set_thread_name(const char *name);
 /// The peer's user and group over a unix socket (SO_PEERCRED).

@@ -45,8 +45,13 @@ final class BackendWatch {
     var departure: String?
     /// Since when it drains for that.
     var departedAt: Instant?
+    /// Whether it is drained and gets new connections all the same, by the pool that was published last.
+    var isLastResort = false
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
+
+    /// Why a drained backend is in use.
+    static let lastResortCause = "every other backend is down or drained"
 
     init(
         _ specification: BackendSpecification, id: BackendID, health: BackendHealth, prober: any BackendProber,
@@ -78,13 +83,13 @@ final class BackendWatch {
         update(new)
     }
 
-    /// The state as people see it: `draining` when the operator drains it although it serves.
+    /// The state for status and log: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
         isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
     }
 
     /// Whether it gets no new connections although its probes would allow it.
-    private var isTakenOut: Bool { administrative == .drained || departure != nil }
+    private var isTakenOut: Bool { administrative != .enabled || departure != nil }
 
     /// Whether it is known from a discovery alone.
     var isDiscovered: Bool { specification.source != "static" }
@@ -99,25 +104,37 @@ final class BackendWatch {
     /// Whether new connections can go there.
     var isUsable: Bool { health.state.isUsable && !isTakenOut }
 
+    /// Whether clients are served by it, if only as the last resort.
+    var isServing: Bool { isUsable || administrative == .drained && health.state.isUsable }
+
     /// The backend as the data plane sees it at `instant`.
     func member(at instant: Instant) -> PoolMember {
         PoolMember(
-            id: id, name: specification.name, state: departure == nil ? health.state : shownState,
+            // Drained and departing, it is still the last resort by what its probes say.
+            id: id, name: specification.name,
+            state: departure == nil || administrative != .enabled ? health.state : shownState,
             administrative: administrative, weight: weight,
             effectiveWeight: departure != nil ? 0 : health.effectiveWeight(of: weight, at: instant),
             isRamping: health.isRamping(at: instant),
             hashKey: PoolMember.hashKey(for: specification.address.description))
     }
 
-    /// The backend as people see it at `instant`.
+    /// The backend for the status at `instant`.
     func status(at instant: Instant) -> BackendHealthStatus {
-        let isDrained = administrative == .drained && health.state.isUsable
         let judged = health.hostFault.map { fault in
             "this host: \(fault.words), since \((instant - fault.since).inTenths); last known: \(health.reason)"
         }
+        let operatorReason: String? =
+            switch administrative {
+            case .enabled: nil
+            case .drained where isLastResort:
+                "drained by the operator, but in use as the last resort: \(Self.lastResortCause)"
+            case .drained: "drained by the operator"
+            case .excluded: "drained hard by the operator"
+            }
         let reason =
-            if isDrained {
-                "drained by the operator; otherwise \(health.state): \(judged ?? health.reason)"
+            if let operatorReason, health.state.isUsable || isLastResort {
+                "\(operatorReason); otherwise \(health.state): \(judged ?? health.reason)"
             } else if let departure {
                 shownState == .draining ? departure : "\(health.reason); \(departure)"
             } else {
@@ -127,8 +144,8 @@ final class BackendWatch {
             id: id, name: specification.name, address: specification.address,
             state: shownState,
             reason: reason,
-            since: since, administrative: administrative, weight: weight,
-            effectiveWeight: isTakenOut ? 0 : health.effectiveWeight(of: weight, at: instant),
+            since: since, administrative: administrative, isLastResort: isLastResort, weight: weight,
+            effectiveWeight: isTakenOut && !isLastResort ? 0 : health.effectiveWeight(of: weight, at: instant),
             source: specification.source, etcdMember: specification.etcdMember, probe: lastProbe,
             certificate: certificate, probeHistogram: histogram, transitions: health.transitions)
     }

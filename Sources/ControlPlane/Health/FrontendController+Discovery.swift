@@ -76,7 +76,7 @@ extension FrontendController {
 
     /// Whether a draining backend need not stay: it serves nobody any more, and nothing is lost with it.
     private func hasDeparted(_ watch: BackendWatch) -> Bool {
-        guard let departedAt = watch.departedAt, watch.administrative != .drained else { return false }
+        guard let departedAt = watch.departedAt, watch.administrative == .enabled else { return false }
         // Until then a worker may still dial it by the pool before.
         guard clock.now() >= departedAt + Self.departureInterval else { return false }
         if watch.health.state.isUsable, !watches.contains(where: { $0 !== watch && $0.isUsable }) { return false }

@@ -72,7 +72,7 @@ extension FrontendController {
 
 extension FrontendController {
     /// The backends that are in use although their probes fail.
-    private var held: [BackendWatch] { watches.filter { $0.health.isHeld && $0.isUsable } }
+    private var held: [BackendWatch] { watches.filter { $0.health.isHeld && ($0.isUsable || $0.isLastResort) } }
 
     /// Which rule holds backends at `now`, in words; nil when none does.
     func guardWords(at now: Instant) -> String? {

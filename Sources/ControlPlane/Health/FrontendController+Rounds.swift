@@ -164,13 +164,15 @@ extension FrontendController {
             host.probes += 1
             observeHostFault(words, of: watch, at: now)
         }
-        let usable = watches.filter(\.isUsable)
+        // A drained backend that serves is better than one that is held although it does not answer.
+        let serving = watches.filter(\.isServing)
         var others = SharedSilence.none
         for other in watches where other !== watch {
             others.count(other.health, isOverdue: other.isOverdue(policy, at: now), since: began, at: now)
         }
         let context = BackendHealth.Context(
-            isLastUsable: usable.count == 1 && usable.first === watch, anyUsable: !usable.isEmpty, others: others,
+            isLastUsable: serving.count == 1 && serving.first === watch,
+            anyUsable: watches.contains(where: \.isUsable), others: others,
             unrest: unrest(beside: watch, at: now))
         let shown = watch.shownState
         let transition = watch.health.observe(outcome, began: began, at: now, context: context)

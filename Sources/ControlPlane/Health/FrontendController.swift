@@ -193,28 +193,6 @@ package actor FrontendController {
         for prober in retired { await prober.close() }
     }
 
-    /// Drains a backend, or takes it back.
-    ///
-    /// - Returns: false when there is no backend of this name.
-    package func setAdministrative(_ administrative: AdministrativeState, backend: String) -> Bool {
-        guard let watch = watches.first(where: { $0.specification.name == backend }) else { return false }
-        guard watch.administrative != administrative else { return true }
-        let shown = watch.shownState
-        watch.administrative = administrative
-        if watch.shownState != shown {
-            watch.since = clock.wallSeconds()
-            events.record(
-                "backend/\(name)/\(backend)", from: "\(shown)", to: "\(watch.shownState)",
-                cause: administrative == .drained ? "drained by the operator" : "resumed by the operator")
-        }
-        logger.notice(
-            "backend \(backend) was \(administrative == .drained ? "drained" : "resumed") by the operator",
-            metadata: metadata(watch))
-        publish()
-        noteGuard()
-        return true
-    }
-
     /// Gives a backend another weight, 0...256.
     ///
     /// - Returns: false when there is no backend of this name.
@@ -233,9 +211,9 @@ package actor FrontendController {
     package func status() -> FrontendHealth {
         let now = clock.now()
         return FrontendHealth(
-            name: name, ready: watches.contains(where: \.isUsable), guard: guardWords(at: now),
-            guardActivations: guardActivations, hostFault: hostWords(at: now), probesWithHostFault: host.probes,
-            backends: watches.map { $0.status(at: now) })
+            name: name, ready: watches.contains { $0.isUsable || $0.isLastResort && $0.health.state.isUsable },
+            guard: guardWords(at: now), guardActivations: guardActivations, hostFault: hostWords(at: now),
+            probesWithHostFault: host.probes, backends: watches.map { $0.status(at: now) })
     }
 }
 
@@ -253,9 +231,11 @@ extension FrontendController {
         let members = watches.map { $0.member(at: now) }
         if members != published {
             published = members
+            let snapshot = PoolSnapshot(members: members)
             publisher.publish(
-                frontend: name, snapshot: PoolSnapshot(members: members),
+                frontend: name, snapshot: snapshot,
                 addresses: Dictionary(uniqueKeysWithValues: watches.map { ($0.id, $0.specification.address) }))
+            noteLastResort(of: snapshot)
         }
         guard ramp == nil, watches.contains(where: { $0.health.isRamping(at: now) }) else { return }
         ramp = spawn { controller in

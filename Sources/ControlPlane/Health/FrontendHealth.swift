@@ -6,7 +6,7 @@ package import SystemIO
 package struct FrontendHealth: Sendable {
     /// The frontend's name.
     package var name: String
-    /// Whether a new connection has a usable backend to go to.
+    /// Whether a new connection has a backend to go to that serves: a usable one, or a drained one as the last resort.
     package var ready: Bool
     /// Which rule, if any, keeps a backend in use that its probes speak against; in words.
     package var `guard`: String?
@@ -50,6 +50,8 @@ package struct BackendHealthStatus: Sendable {
     package var since: Double
     /// What the operator wants.
     package var administrative: AdministrativeState
+    /// Whether it is drained and gets new connections all the same, because every other backend is down or drained.
+    package var isLastResort: Bool
     /// The weight as configured, or as the operator has set it since.
     package var weight: Int
     /// The weight of the moment.

@@ -27,6 +27,11 @@ package struct BackendMemory: Codable, Hashable, Sendable {
     /// The same, or what the operator has set since.
     package var weight: Int
     package var administrative: AdministrativeState
+    /// Whether it is excluded; then `administrative` says drained, which the version before, that knows no excluded
+    /// backend, never picks. nil: that version wrote it.
+    package var isExcluded: Bool?
+    /// Whether it is drained and in use as the last resort. nil: the version before wrote it, which has none.
+    package var isLastResort: Bool?
     package var health: BackendHealth.Memory
     /// The wall clock's time of the last transition, in seconds since 1970.
     package var since: Double
@@ -61,20 +66,23 @@ extension BackendWatch {
         BackendMemory(
             id: id.rawValue, name: specification.name, address: specification.address.description,
             configuredWeight: specification.weight, configuredAdministrative: specification.administrative,
-            weight: weight, administrative: administrative, health: health.memory, since: since, probe: lastProbe,
-            certificate: certificate, histogram: histogram, lastAnswer: lastAnswer,
+            weight: weight, administrative: administrative == .excluded ? .drained : administrative,
+            isExcluded: administrative == .excluded, isLastResort: isLastResort, health: health.memory, since: since,
+            probe: lastProbe, certificate: certificate, histogram: histogram, lastAnswer: lastAnswer,
             unauthorizedSince: unauthorizedSince, saidOnce: saidOnce)
     }
 
     /// Takes up what the operator had set, unless the configuration says something else by now than it did then.
     func keepSettings(of memory: BackendMemory) {
         if specification.weight == memory.configuredWeight { weight = min(max(memory.weight, 0), 256) }
-        if specification.administrative == memory.configuredAdministrative { administrative = memory.administrative }
+        guard specification.administrative == memory.configuredAdministrative else { return }
+        administrative = memory.isExcluded == true ? .excluded : memory.administrative
     }
 
     /// Takes up all else that was known of the same backend, but its health, which it was made with.
     func restore(_ memory: BackendMemory) {
         keepSettings(of: memory)
+        isLastResort = memory.isLastResort ?? false
         lastProbe = memory.probe
         certificate = memory.certificate
         if memory.histogram.isWhole { histogram = memory.histogram }

@@ -13,8 +13,8 @@ struct BackendArguments: ParsableArguments {
     @OptionGroup var admin: AdminOption
 
     /// Asks the daemon for a change and prints what it says.
-    func post(_ action: String, body: String = "") async throws {
-        let target = "/v1/frontends/\(Self.encoded(frontend))/backends/\(Self.encoded(backend)):\(action)"
+    func post(_ action: String, query: String = "", body: String = "") async throws {
+        let target = "/v1/frontends/\(Self.encoded(frontend))/backends/\(Self.encoded(backend)):\(action)\(query)"
         let response = try await admin.endpoint.change(
             HTTPRequest(method: "POST", target: target, body: Array(body.utf8)))
         guard (200..<300).contains(response.status) else {
@@ -41,11 +41,25 @@ struct BackendArguments: ParsableArguments {
 /// `fairlead drain`: no new connections to a backend.
 struct DrainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "drain", abstract: "Send a backend no new connections; those that stand stay until they end.")
+        commandName: "drain", abstract: "Send a backend no new connections; those that stand stay until they end.",
+        discussion: """
+            A drained backend is the last resort: it gets new connections only while every other backend is down or \
+            drained. With --hard it gets none even then.
+            """)
+
+    @Flag(help: "No new connections at all, not even as the last resort.")
+    var hard = false
+
+    @Flag(help: "Drain it although it is the last usable backend of the frontend.")
+    var force = false
 
     @OptionGroup var target: BackendArguments
 
-    func run() async throws { try await target.post("drain") }
+    func run() async throws {
+        // The daemon's defaults are left out.
+        let options = [hard ? "hard=true" : nil, force ? "force=true" : nil].compactMap(\.self)
+        try await target.post("drain", query: options.isEmpty ? "" : "?" + options.joined(separator: "&"))
+    }
 }
 
 /// `fairlead resume`: the opposite of drain.

@@ -97,7 +97,7 @@ actor Demo {
     private func introduce() async {
         let admin = await daemon.adminAddress.map { "http://\($0)" } ?? "none"
         // As it was started: `make run` installs nothing.
-        let program = CommandLine.arguments.first ?? "fairlead"
+        let program = ProcessImage.arguments.first ?? "fairlead"
         write(
             """
             Fairlead \(Version.current): three API servers behind one address

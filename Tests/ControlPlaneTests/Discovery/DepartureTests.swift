@@ -121,7 +121,7 @@ struct DepartureTests {
         let name = "10.0.0.2:6443"
         try await connect(1, to: name, stage)
         #expect(await stage.controller.setWeight(7, backend: name))
-        #expect(await stage.controller.setAdministrative(.drained, backend: "10.0.0.1:6443"))
+        #expect(await stage.controller.setAdministrative(.drained, backend: "10.0.0.1:6443") == .done)
         let id = try await stage.status(name).id
         await stage.controller.setDiscovered(discovered(1))
         try await stage.advance(.seconds(3))
@@ -156,7 +156,7 @@ struct DepartureTests {
     func drainedByHand() async throws {
         let stage = try await stage(discovered(1, 2))
         let name = "10.0.0.2:6443"
-        #expect(await stage.controller.setAdministrative(.drained, backend: name))
+        #expect(await stage.controller.setAdministrative(.drained, backend: name) == .done)
         await stage.controller.setDiscovered(discovered(1))
         try stage.backend(name).behave(readiness: .refused)
         try await stage.advance(.seconds(30))
@@ -167,7 +167,7 @@ struct DepartureTests {
         #expect(try await stage.status(name).administrative == .drained)
         // Once it is resumed, it leaves like any other.
         await stage.controller.setDiscovered(discovered(1))
-        #expect(await stage.controller.setAdministrative(.enabled, backend: name))
+        #expect(await stage.controller.setAdministrative(.enabled, backend: name) == .done)
         try await stage.advance(.seconds(3))
         #expect(await names(stage) == ["b0", "10.0.0.1:6443"])
         await stage.controller.stop()
