@@ -179,17 +179,22 @@ package struct BackendHealth: Sendable {
     ///   - answered: ClientHellos that got their first byte from this backend since the process began.
     ///   - unanswered: Those that got none within `connect.firstByte`.
     ///   - answeredByOthers: What the other backends of the frontend have answered together.
+    ///   - isSpared: Whether too few other backends are left to do without this one.
     ///   - instant: The present; not before that of the last call.
     /// - Returns: The transition, if the state changes.
     package mutating func observeHandshakes(
-        answered: UInt64, unanswered: UInt64, answeredByOthers: UInt64, at instant: Instant
+        answered: UInt64, unanswered: UInt64, answeredByOthers: UInt64, isSpared: Bool, at instant: Instant
     ) -> Transition? {
         let shown = state
         handshakes.advance(to: instant)
         handshakes.observe(
-            .init(answered: answered, unanswered: unanswered, answeredByOthers: answeredByOthers), at: instant)
+            .init(answered: answered, unanswered: unanswered, answeredByOthers: answeredByOthers),
+            isSpared: isSpared, at: instant)
         return show(nil, from: shown, at: instant)
     }
+
+    /// Whether it gets no new connections because clients' handshakes go unanswered.
+    package var isOutForHandshakes: Bool { if case .out = handshakes.phase { probed.isUsable } else { false } }
 
     /// Whether `observeHandshakes` should be told of the counters with each probe, and not only when a dial has failed.
     package var watchesHandshakes: Bool { handshakes.isOpen }

@@ -3,10 +3,12 @@
 ///     phase     when                                                        to
 ///     -------   ---------------------------------------------------------   -------
 ///     serving   `limit` ClientHellos in a row got no answer in time,        out
-///               while another backend has answered some
+///               while another backend has answered some (*)
 ///     out       `hold` is over                                              trial
 ///     trial     one was answered                                            serving
-///     trial     one more got no answer, while another backend answered      out, for twice as long
+///     trial     one more got no answer, while another backend answered (*)  out, for twice as long
+///
+/// (*) and more backends stay usable than are out: one that is only overloaded must not leave its clients to fewer and fewer.
 ///
 /// While it is out a backend gets no new connection; its standing ones are kept, since they carry what fits.
 struct ClientHandshakes: Hashable, Sendable {
@@ -45,7 +47,9 @@ struct ClientHandshakes: Hashable, Sendable {
     var isOpen: Bool { phase != .serving || unanswered > 0 }
 
     /// Takes in the counters.
-    mutating func observe(_ totals: Totals, at instant: Instant) {
+    ///
+    /// - Parameter isSpared: Whether too few other backends are left to do without this one.
+    mutating func observe(_ totals: Totals, isSpared: Bool, at instant: Instant) {
         guard let base, totals.answered == base.answered, totals.unanswered >= base.unanswered else {
             // Answered again, seen for the first time, or counted anew.
             if base != nil { (phase, hold) = (.serving, Self.firstHold) }
@@ -55,7 +59,7 @@ struct ClientHandshakes: Hashable, Sendable {
         let before = unanswered
         unanswered = totals.unanswered - base.unanswered
         if before == 0 { answeredByOthers = totals.answeredByOthers }
-        let othersAnswer = totals.answeredByOthers > answeredByOthers
+        let othersAnswer = totals.answeredByOthers > answeredByOthers && !isSpared
         switch phase {
         case .serving where unanswered >= Self.limit && othersAnswer:
             phase = .out(until: instant + hold)

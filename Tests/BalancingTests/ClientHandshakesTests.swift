@@ -14,6 +14,7 @@ struct ClientHandshakesTests {
         var answered: UInt64 = 100
         var unanswered: UInt64 = 0
         var others: UInt64 = 500
+        var isSpared = false
 
         init() {
             health = BackendHealth(policy: HealthPolicy(), at: now, isPresentAtStart: true)
@@ -23,7 +24,7 @@ struct ClientHandshakesTests {
 
         mutating func look() -> Transition? {
             health.observeHandshakes(
-                answered: answered, unanswered: unanswered, answeredByOthers: others, at: now)
+                answered: answered, unanswered: unanswered, answeredByOthers: others, isSpared: isSpared, at: now)
         }
 
         mutating func lose(othersAnswer: Bool = true) -> Transition? {
@@ -62,6 +63,16 @@ struct ClientHandshakesTests {
         _ = path.lose()
         #expect(path.lose() == nil)
         #expect(path.health.state == .up)
+    }
+
+    @Test("It is spared while too few others are left, and taken out as soon as there are more")
+    func spared() {
+        var path = Path()
+        path.isSpared = true
+        for _ in 0..<10 { #expect(path.lose() == nil) }
+        path.isSpared = false
+        #expect(path.lose()?.to == .down)
+        #expect(path.health.isOutForHandshakes)
     }
 
     @Test("While no other backend answers, none is taken out")

@@ -11,6 +11,15 @@ struct HostFaultTests {
     private static let unreachable = FakeBackend.Behaviour.answers(
         .hostFault("Network is unreachable", answered: false))
 
+    /// Tells of a ClientHello that went unanswered, and waits for the probe with a handshake that follows.
+    private func lose(_ stage: Stage, _ name: String, _ id: BackendID) async throws {
+        let backend = try stage.backend(name)
+        let before = backend.state.withLock(\.closedIdle)
+        stage.controller.dialFailed(id, unanswered: true)
+        try await stage.advance(.milliseconds(300))
+        try await stage.waitFor("the news was heard") { backend.state.withLock { $0.closedIdle > before } }
+    }
+
     private func hostEvents(_ stage: Stage) -> [String] {
         stage.events.events(after: 0).filter { $0.subject == "host/kube-apiserver" }.map { "\($0.from)>\($0.to)" }
     }
@@ -94,6 +103,26 @@ struct HostFaultTests {
         }
     }
 
+    @Test("Handshakes that stall on one backend after the other leave more in use than they take out")
+    func stalledHandshakesEverywhere() async throws {
+        let stage = try await Stage()
+        try await stage.advance(.milliseconds(2_500))
+        let ids = await stage.controller.status().backends.map(\.id)
+        var counts = ids.map { _ in (answered: UInt64(10), unanswered: UInt64(0)) }
+        for stalled in [0, 1, 2] {
+            for _ in 0..<4 {
+                counts[stalled].unanswered += 1
+                for other in ids.indices where other > stalled { counts[other].answered += 1 }
+                // Some other always answers something.
+                counts[(stalled + 1) % 3].answered += 1
+                stage.publisher.handshakes.withLock { $0 = Dictionary(uniqueKeysWithValues: zip(ids, counts)) }
+                try await lose(stage, "b\(stalled)", ids[stalled])
+            }
+        }
+        #expect(await stage.controller.status().backends.map(\.state).count { $0 == .down } == 1)
+        await stage.controller.stop()
+    }
+
     @Test("Clients' handshakes that stall on one backend take it out, and the next probe shakes hands anew")
     func stalledHandshakes() async throws {
         let stage = try await Stage()
@@ -103,9 +132,7 @@ struct HostFaultTests {
             stage.publisher.handshakes.withLock {
                 $0 = [ids[0]: (10, unanswered), ids[1]: (others, 0), ids[2]: (others, 0)]
             }
-            stage.controller.dialFailed(ids[0], unanswered: true)
-            try await stage.waitFor("the news was heard") { await stage.controller.isSuspect("b0") }
-            try await stage.advance(.milliseconds(300))
+            try await lose(stage, "b0", ids[0])
         }
         try await count(0, others: 20)
         for number in 1...3 { try await count(UInt64(number), others: 20 + UInt64(number)) }

@@ -21,10 +21,12 @@ extension FrontendController {
     /// Compares what a backend's clients got with what those of the others got.
     func observeHandshakes(of watch: BackendWatch, at now: Instant) {
         let own = publisher.handshakes(of: watch.id)
-        let others = watches.filter { $0 !== watch }.reduce(0) { $0 &+ publisher.handshakes(of: $1.id).answered }
+        let others = watches.filter { $0 !== watch }
         let shown = watch.shownState
         let transition = watch.health.observeHandshakes(
-            answered: own.answered, unanswered: own.unanswered, answeredByOthers: others, at: now)
+            answered: own.answered, unanswered: own.unanswered,
+            answeredByOthers: others.reduce(0) { $0 &+ publisher.handshakes(of: $1.id).answered },
+            isSpared: others.count(where: \.isUsable) <= others.count(where: \.health.isOutForHandshakes), at: now)
         guard let transition else { return }
         announce(transition, of: watch, shownBefore: shown)
         publish()
