@@ -123,6 +123,8 @@ extension RelayLoop {
         connection.pointee.sides[1] = Side(
             descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
             isWritable: attempt.isWritable, peerClosed: peerClosed)
+        connection.pointee.isWatched = true
+        connection.pointee.flows[0].hasMoved = true
         connection.pointee.flows[0].bytes = UInt64(dial.pointee.flightBytes)
         connection.pointee.flows[0].remainder.keep(
             UnsafeRawBufferPointer(rebasing: dial.pointee.sentFlight[attempt.sentBytes...]))
@@ -135,7 +137,7 @@ extension RelayLoop {
         var isHolding = false
         if count > 0 {
             let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            countBytes(connection, .downstream, count)
+            countBytes(slot, connection, .downstream, count)
             isHolding = count < buffer.count && isEndDue(connection, 1)
             guard deliver(slot, .downstream, answer, isHolding: isHolding) else { return }
         }

@@ -29,6 +29,8 @@ enum FrontendCounter: Int, CaseIterable {
     case replays
     case refusedByQueue
     case queueTimeouts
+    case deadClients
+    case deadBackends
     case queueNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case queueBuckets
@@ -223,6 +225,10 @@ package struct FrontendCounters: Sendable, Equatable {
     package var refusedByQueue: UInt64 = 0
     /// Reset because their turn did not come within `connect.timeout`.
     package var queueTimeouts: UInt64 = 0
+    /// Reset because the client had vanished: silent while bytes waited for it, or through keepalive.
+    package var deadClients: UInt64 = 0
+    /// Reset because the backend had vanished, in the same sense.
+    package var deadBackends: UInt64 = 0
     /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
     /// ended in a dial are counted, and only those who had to wait.
     package var queueCounts: [UInt64] = []
@@ -252,6 +258,8 @@ package struct FrontendCounters: Sendable, Equatable {
         queued = shared.queued.load(ordering: .relaxed)
         refusedByQueue = sum(.refusedByQueue)
         queueTimeouts = sum(.queueTimeouts)
+        deadClients = sum(.deadClients)
+        deadBackends = sum(.deadBackends)
         queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
         queueCounts = (0...FrontendShared.queueBounds.count).map {
             shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)
