@@ -64,11 +64,20 @@ struct PeerWatch {
             let isUnheard = unheardSince[side] > 0
             if isUnheard ? isHeard : isSent { unheardSince[side] = lookedAt }
         }
+
+        /// Gives the peers new time where this look is late: the process or its host stood still, and so did the questions.
+        mutating func forgiveDelay(at now: UInt64) {
+            guard now - min(now, lookedAt) > PeerWatch.greatestDelay else { return }
+            lookedAt = now
+            for side in 0..<2 where unheardSince[side] > 0 { unheardSince[side] = now }
+        }
     }
 
     /// From one look to the next: 1 s.
     static let period: UInt64 = 1_000_000_000
 
+    /// A look that comes so long after the last one is late: 5 s.
+    static let greatestDelay: UInt64 = 5 * period
     /// The most connections looked at in one turn: with two calls each, 0.2 ms.
     static let turnLimit = 64
 

@@ -40,6 +40,7 @@ extension RelayLoop {
         let slot = Int(entry.slot)
         let connection = table[slot]
         guard connection.pointee.generation == entry.generation else { return false }
+        entry.forgiveDelay(at: now)
         let userTimeout = frontends[Int(connection.pointee.frontend)]?.pointee.userTimeout ?? 0
         let hasMoved = InlineArray<2, Bool> { connection.pointee.flows[$0].hasMoved }
         let isActive = hasMoved[0] || hasMoved[1]

@@ -113,6 +113,19 @@ import Testing
         #expect(seen.contains(10_000))
     }
 
+    /// A host that was paused finds old times, and answers that were lost: its peers have not been asked meanwhile.
+    @Test func aLateLookGivesPeersNewTime() {
+        var entry = PeerWatch.Entry(slot: 0, generation: 0, lookedAt: 10 * Self.second)
+        entry.unheardSince[0] = 9 * Self.second
+        entry.forgiveDelay(at: 12 * Self.second)
+        #expect(entry.unheardSince[0] == 9 * Self.second)
+        entry.forgiveDelay(at: 40 * Self.second)
+        #expect(entry.unheardSince[0] == 40 * Self.second)
+        #expect(entry.unheardSince[1] == 0)
+        entry.note(1, isHeard: false, isSent: true)
+        #expect(entry.unheardSince[1] == 40 * Self.second)
+    }
+
     @Test func aWatchThatEverythingHasLeftIsNotLookedAt() {
         var watch = PeerWatch()
         watch.add(.init(slot: 0, generation: 0, lookedAt: 1))
