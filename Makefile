@@ -15,6 +15,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl)
 INSTALL_PACKAGES := binutils python3
 DEB_PACKAGES := dpkg-dev xz-utils
 SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux lintian man-db iproute2
+NETWORK_PACKAGES := haproxy iproute2 libnginx-mod-stream nftables nginx python3
 COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
@@ -52,7 +53,7 @@ done; \
 if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 endef
 
-.PHONY: help run build release test test-tsan test-asan test-systemd e2e costs bench bench-quick lint format install uninstall deb clean
+.PHONY: help run build release test test-tsan test-asan test-systemd e2e network costs bench bench-quick lint format install uninstall deb clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +93,10 @@ test-systemd: deb ## Boots a real systemd in a container, installs the package, 
 
 e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds Kubernetes once, about six minutes)
 	Tests/EndToEnd/run
+
+network: release ## Measures dead, quiet and strange peers beside HAProxy and nginx, in namespaces (root)
+	$(call need,$(NETWORK_PACKAGES))
+	Tests/Network/run
 
 costs: release ## Counts instructions, allocations and system calls, and fails where one has grown
 	$(call need,$(COSTS_PACKAGES))

@@ -23,6 +23,9 @@ CALLS_PER_REQUEST = {1: 6.0, 64: 4.3}
 # As measured, and without the waits: whether the client's bytes, the end of the dial and the answer come with one wake-up
 # or with three is a matter of time. The tenth is for what happens now and then.
 CALLS_PER_CONNECTION = 16.1
+# When a connection falls quiet the kernel is asked about either peer, once, and no more while it is idle.
+QUIET_CONNECTIONS, QUIET_SECONDS, QUESTIONS_PER_QUIET = 64, 4, 2
+QUESTION = "getsockopt"
 # What epoll_wait(2) is to the kernel: see CLinux.h.
 WAIT = "epoll_pwait"
 
@@ -37,10 +40,28 @@ def check() -> list[str]:
                 load.exchange(connections, requests=10 * count)
                 calls = _traced(fairlead.worker, lambda: load.exchange(connections, REQUESTS))
             findings += _judge(name, calls, REQUESTS, limit)
+        findings += _check_quiet(fairlead)
         load.short(fairlead.address, 10)
         calls = _traced(fairlead.worker, lambda: load.short(fairlead.address, CONNECTIONS))
         findings += _judge("a short connection", calls, CONNECTIONS, CALLS_PER_CONNECTION, without=WAIT)
     return findings
+
+
+def _check_quiet(fairlead: daemon.Daemon) -> list[str]:
+    """Counts what is asked about connections that were idle, have one request each, and are idle again."""
+    with load.kept_alive(fairlead.address, QUIET_CONNECTIONS) as connections:
+        # They settle, and leave the watch.
+        time.sleep(QUIET_SECONDS)
+
+        def fall_quiet() -> None:
+            load.exchange(connections, QUIET_CONNECTIONS)
+            time.sleep(QUIET_SECONDS)
+
+        asked = _traced(fairlead.worker, fall_quiet)[QUESTION] / QUIET_CONNECTIONS
+    print(f"{'a connection falls quiet':<28}{asked:>8.2f}  at most {QUESTIONS_PER_QUIET:.2f}, {QUESTION} alone")
+    if asked <= QUESTIONS_PER_QUIET:
+        return []
+    return [f"{asked:.2f} questions about a connection that falls quiet, and {QUESTIONS_PER_QUIET} are allowed"]
 
 
 def _judge(name: str, calls: Counter[str], units: int, limit: float, without: str = "") -> list[str]:

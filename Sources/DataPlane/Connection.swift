@@ -57,6 +57,8 @@ struct Flow {
     var smallSplices: UInt8 = 0
     /// Bulk: bytes move through a pipe, without being copied.
     var isSpliced = false
+    /// Bytes, or the end of the stream, were read since the peers were looked at (`RelayLoop+Watch`).
+    var hasMoved = false
     /// The pipe in the worker's pool that the flow holds while bytes are under way, or -1.
     var pipe: Int32 = -1
     /// Bytes in that pipe.
@@ -140,6 +142,8 @@ struct Connection {
     /// A send has told that the backend's socket failed without a FIN: what it said before is sent on, then both are reset,
     /// and what the client's kernel has not taken by then is lost.
     var isBroken = false
+    /// Its peers are looked at, now or from the time that it has settled on (`RelayLoop+Watch`).
+    var isWatched = false
     /// It counts for its source's limit.
     var isSourceCounted = false
     /// Duplicates of its sockets are in the worker's cover (`RelayLoop+Cover`).

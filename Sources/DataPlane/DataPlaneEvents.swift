@@ -21,6 +21,10 @@ package struct EndedConnection: Sendable, Equatable {
         case ended
         /// An error on either side, a limit of time, a dead backend, or the end of the process.
         case reset
+        /// The client had vanished: silent while bytes waited for it, or through keepalive.
+        case clientDead
+        /// The backend had vanished, in the same sense.
+        case backendDead
         /// No backend answered.
         case unanswered
         /// The client said nothing for too long.

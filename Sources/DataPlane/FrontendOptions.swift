@@ -47,7 +47,7 @@ package struct FrontendOptions: Sendable, Equatable {
         package var keepaliveInterval: Duration
         /// TCP keepalive: how many unanswered probes end the connection.
         package var keepaliveCount: Int
-        /// TCP_USER_TIMEOUT on both sides.
+        /// How long bytes may wait for a peer that acknowledges nothing (`PeerState`); zero: as long as the kernel allows.
         package var userTimeout: Duration
         /// How long a client may take to send its first bytes, and a backend to answer them.
         package var firstByteTimeout: Duration
@@ -58,7 +58,7 @@ package struct FrontendOptions: Sendable, Equatable {
 
         package init(
             keepaliveIdle: Duration = .seconds(15), keepaliveInterval: Duration = .seconds(5), keepaliveCount: Int = 3,
-            userTimeout: Duration = .seconds(15), firstByteTimeout: Duration = .seconds(10),
+            userTimeout: Duration = .seconds(20), firstByteTimeout: Duration = .seconds(10),
             halfCloseTimeout: Duration = .seconds(60), idleTimeout: Duration? = nil
         ) {
             self.keepaliveIdle = keepaliveIdle
@@ -71,16 +71,24 @@ package struct FrontendOptions: Sendable, Equatable {
         }
 
         /// The options of every relayed socket. Listeners have them, and their connections inherit them.
-        var socketOptions: [SocketOption] { [.noDelay] + settledOptions }
+        var socketOptions: [SocketOption] { [.noDelay, .noUserTimeout] + settledOptions }
+
+        /// Those for sockets of the process before, which may have been another version: it has set TCP_USER_TIMEOUT.
+        var inheritedOptions: [SocketOption] { [.noUserTimeout] + retransmissionOptions }
 
         /// Those of them that find a dead peer: a backend's socket is given them once its connection has lasted a while.
         var settledOptions: [SocketOption] {
             SocketOption.keepalive(
                 idleSeconds: Int32(clamping: max(1, keepaliveIdle.components.seconds)),
                 intervalSeconds: Int32(clamping: max(1, keepaliveInterval.components.seconds)),
-                count: Int32(clamping: max(1, keepaliveCount))) + [
-                    .userTimeout(milliseconds: Int32(clamping: userTimeout.nanoseconds / 1_000_000))
-                ]
+                count: Int32(clamping: max(1, keepaliveCount))) + retransmissionOptions
+        }
+
+        /// Has the kernel ask often enough that `userTimeout` has room for four questions and their answers.
+        private var retransmissionOptions: [SocketOption] {
+            guard userTimeout > .zero, SocketOption.isRetransmissionIntervalLimited else { return [] }
+            let milliseconds = userTimeout.nanoseconds / 1_000_000 / 5
+            return [.greatestRetransmissionInterval(milliseconds: Int32(min(max(milliseconds, 1_000), 120_000)))]
         }
     }
 

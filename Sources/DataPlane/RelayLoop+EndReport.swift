@@ -13,7 +13,7 @@ extension RelayLoop {
 
     /// Tells of a connection that ends now. Its sockets are still open.
     ///
-    /// - Parameter counter: What an ending before a backend has answered is counted as.
+    /// - Parameter counter: What the ending is counted as, beside a reset.
     func reportEnd(_ slot: Int, _ ending: Ending, _ counter: FrontendCounter?) {
         let connection = table[slot]
         guard let frontend = frontends[Int(connection.pointee.frontend)] else { return }
@@ -43,6 +43,8 @@ extension EndedConnection.Cause {
             case (.reset, .clientClosedEarly): .clientClosedEarly
             case (.reset, .queueTimeouts): .queueTimeout
             case (.reset, .refusedByQueue): .queueFull
+            case (.reset, .deadClients): .clientDead
+            case (.reset, .deadBackends): .backendDead
             case (.reset, _): .reset
             }
     }

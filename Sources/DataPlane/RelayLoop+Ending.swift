@@ -26,6 +26,7 @@ extension RelayLoop {
             return false
         }
         Socket.shutdownSend(connection.pointee.sides[to].descriptor)
+        noteMove(slot, connection, direction)
         becomeHalfClosed(slot)
         rest(slot, to)
         return true
@@ -144,9 +145,24 @@ extension RelayLoop {
 
     // MARK: The connection
 
+    /// Ends a connection of which a read has failed.
+    mutating func readFailed(_ slot: Int, _ direction: Direction, _ error: Errno) {
+        guard error.isVanishedPeer else { return end(slot, .reset) }
+        endDead(slot, direction)
+    }
+
+    /// Ends a connection that has lost a peer.
+    ///
+    /// - Parameter direction: The one that comes from the dead peer.
+    mutating func endDead(_ slot: Int, _ direction: Direction) {
+        let counter: FrontendCounter = direction == .upstream ? .deadClients : .deadBackends
+        frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(counter.rawValue, 1)
+        end(slot, .reset, countedAs: counter)
+    }
+
     /// Ends a connection in any state and frees all that it holds.
     ///
-    /// - Parameter counter: What an ending before a backend has answered was counted as.
+    /// - Parameter counter: What the ending was counted as, beside a reset.
     mutating func end(_ slot: Int, _ ending: Ending, countedAs counter: FrontendCounter? = nil) {
         if limits.reportsEnds { reportEnd(slot, ending, counter) }
         let connection = table[slot]

@@ -123,6 +123,8 @@ extension RelayLoop {
         connection.pointee.sides[1] = Side(
             descriptor: attempt.descriptor, isReadable: count == buffer.count || peerClosed,
             isWritable: attempt.isWritable, peerClosed: peerClosed)
+        connection.pointee.isWatched = true
+        connection.pointee.flows[0].hasMoved = true
         connection.pointee.flows[0].bytes = UInt64(dial.pointee.flightBytes)
         connection.pointee.flows[0].remainder.keep(
             UnsafeRawBufferPointer(rebasing: dial.pointee.sentFlight[attempt.sentBytes...]))
@@ -136,7 +138,7 @@ extension RelayLoop {
         if count > 0 {
             backends[Int(attempt.backend)]?.pointee.row.add(BackendCounter.answeredHellos.rawValue, 1)
             let answer = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            countBytes(connection, .downstream, count)
+            countBytes(slot, connection, .downstream, count)
             isHolding = count < buffer.count && isEndDue(connection, 1)
             guard deliver(slot, .downstream, answer, isHolding: isHolding) else { return }
         }

@@ -125,6 +125,7 @@ extension RelayLoop {
         isStopping = true
         queueWakesAt = .max
         acceptResumesAt = 0
+        peerWatch = PeerWatch()
         listeners = []
         for slot in 0..<table.usedSlots where table[slot].pointee.state != .free {
             timers.disarm(slot)
@@ -151,7 +152,7 @@ extension RelayLoop {
         connection.pointee.sourceHash = record.sourceHash
         connection.pointee.acceptedAt = record.acceptedAt
         connection.pointee.lastActivity = record.lastActivity
-        takeUp(record.client, connection, 0)
+        takeUp(record.client, connection, 0, frontend.pointee.options.connection)
         noteClient(slot, try? Socket.peerAddress(record.client.descriptor))
         frontend.pointee.shared.active.add(1, ordering: .relaxed)
         limits.process.open.add(1, ordering: .relaxed)
@@ -161,7 +162,9 @@ extension RelayLoop {
         }
         frontend.pointee.connectionCount += 1
         switch record.phase {
-        case .established(let pair): takeUp(pair, slot, endpoints, clientEnded: record.client.endForwarded)
+        case .established(let pair):
+            takeUp(pair.server, connection, 1, frontend.pointee.options.connection)
+            takeUp(pair, slot, endpoints, clientEnded: record.client.endForwarded)
         case .dialing(let search): takeUp(search, slot, endpoints, pause: pause)
         }
     }
@@ -173,7 +176,11 @@ extension RelayLoop {
     }
 
     /// Nothing is assumed of what the socket is ready for: registering it tells.
-    private func takeUp(_ half: ConnectionRecord.Half, _ connection: UnsafeMutablePointer<Connection>, _ side: Int) {
+    private func takeUp(
+        _ half: ConnectionRecord.Half, _ connection: UnsafeMutablePointer<Connection>, _ side: Int,
+        _ options: FrontendOptions.ConnectionOptions
+    ) {
+        for option in options.inheritedOptions { try? option.set(on: half.descriptor) }
         connection.pointee.sides[side] = Side(
             descriptor: half.descriptor, isWritable: false, hasEnded: half.hasEnded, hasFailed: half.hasFailed)
         connection.pointee.flows[side].bytes = half.bytes
@@ -191,7 +198,9 @@ extension RelayLoop {
         connection.pointee.backendRole = EventToken.firstAttempt
         connection.pointee.isBroken = pair.isBroken
         connection.pointee.isSettled = pair.isSettled
-        takeUp(pair.server, connection, 1)
+        // What waits in the kernel for either peer is not known: both are asked.
+        for side in 0..<2 { connection.pointee.flows[side].hasMoved = true }
+        if pair.isSettled { watchPeers(slot) } else { connection.pointee.isWatched = true }
         guard register(connection.pointee.sides[0].descriptor, slot, role: EventToken.client),
             register(pair.server.descriptor, slot, role: EventToken.firstAttempt)
         else { return end(slot, .reset) }

@@ -61,12 +61,13 @@ extension RelayLoop {
             for option in frontend.pointee.settledOptions {
                 try? option.set(on: connection.pointee.sides[1].descriptor)
             }
+            watchPeers(slot)
         }
         armTimer(slot)
     }
 
-    /// After so long, 1 s, a connection is worth the calls that find a dead backend by keepalive and TCP_USER_TIMEOUT. Both
-    /// take many seconds to strike, and most connections that end within the first never need them.
+    /// After so long, 1 s, a connection is worth the calls that find a dead peer. Those take many seconds to strike, and most
+    /// connections that end within the first never need them.
     private static var settleTime: UInt64 { 1_000_000_000 }
 
     /// Arms the timer of an established connection for what comes first: a side's rest, its settling, or the end of its
@@ -142,7 +143,7 @@ extension RelayLoop {
                 } else {
                     noteFullRead(connection, from)
                 }
-                countBytes(connection, direction, count)
+                countBytes(slot, connection, direction, count)
                 isHolding = count < buffer.count && isEndDue(connection, from)
                 let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
                 guard deliver(slot, direction, bytes, isHolding: isHolding) else { return false }
@@ -150,10 +151,10 @@ extension RelayLoop {
                 if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
                 connection.pointee.sides[from].isReadable = false
                 return true
-            case .failed:
+            case .failed(let error):
                 if isHolding { Socket.push(connection.pointee.sides[to].descriptor) }
                 connection.pointee.sides[from].hasFailed = true
-                end(slot, .reset)
+                readFailed(slot, direction, error)
                 return false
             }
         }
@@ -212,7 +213,10 @@ extension RelayLoop {
     }
 
     @inline(__always)
-    func countBytes(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ count: Int) {
+    mutating func countBytes(
+        _ slot: Int, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ count: Int
+    ) {
+        noteMove(slot, connection, direction)
         connection.pointee.flows[direction.rawValue].bytes &+= UInt64(count)
         connection.pointee.lastActivity = now
         let counter = direction == .upstream ? BackendCounter.bytesSent : .bytesReceived

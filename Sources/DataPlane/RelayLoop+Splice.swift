@@ -82,13 +82,13 @@ extension RelayLoop {
                 } else {
                     connection.pointee.flows[from].smallSplices = 0
                 }
-                countBytes(connection, direction, count)
+                countBytes(slot, connection, direction, count)
                 backends[Int(connection.pointee.backend)]?.pointee.row.add(
                     BackendCounter.bytesSpliced.rawValue, UInt64(count))
             case .wouldBlock:
                 connection.pointee.sides[from].isReadable = false
-            case .failed:
-                end(slot, .reset)
+            case .failed(let error):
+                readFailed(slot, direction, error)
                 return .hasEnded
             }
         }

@@ -6,7 +6,7 @@ import SystemIO
 /// The loop never blocks but in epoll_wait, never logs, and allocates nothing for a connection in steady state. What the
 /// control plane must hear goes through `DataPlaneEvents`. The parts: accepting (`RelayLoop+Accept`), finding a backend
 /// (`RelayLoop+Dial`), moving bytes (`RelayLoop+Relay`, and `RelayLoop+Splice` for bulk), their end (`RelayLoop+Ending`),
-/// commands (`RelayLoop+Commands`).
+/// dead peers (`RelayLoop+Watch`), commands (`RelayLoop+Commands`).
 struct RelayLoop: ~Copyable {
     /// Numbers that the workers share.
     struct Limits: Sendable {
@@ -62,6 +62,7 @@ struct RelayLoop: ~Copyable {
         var firstByteTimeout: UInt64 = 0
         var halfCloseTimeout: UInt64 = 0
         var idleTimeout: UInt64 = 0
+        var userTimeout: UInt64 = 0
         /// For backends' sockets of connections that have lasted.
         var settledOptions: [SocketOption] = []
     }
@@ -111,6 +112,7 @@ struct RelayLoop: ~Copyable {
     /// By slot: where the client is. Empty unless ends are told.
     var clients: [SocketAddress?] = []
     var runQueue = RunQueue(capacity: 256)
+    var peerWatch = PeerWatch()
     /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
     var acceptResumesAt: UInt64 = 0
     /// When the first place is due that somebody waits for; `.max`: nobody waits.
@@ -171,6 +173,7 @@ struct RelayLoop: ~Copyable {
             while let slot = timers.nextFired() { timerFired(slot) }
             if acceptResumesAt != 0, acceptResumesAt <= now { resumeAccepting() }
             if queueWakesAt <= now { admitWaiting() }
+            if peerWatch.isLooking || peerWatch.nextLookAt <= now { lookAtPeers() }
             if let token = runQueue.next() { resume(EventToken(rawValue: token)) }
         }
     }
@@ -179,8 +182,9 @@ struct RelayLoop: ~Copyable {
     ///
     /// - Returns: How many milliseconds to wait for an event: 0 when there is work already, -1 for ever.
     private mutating func prepareToWait() -> Int32 {
-        guard runQueue.isEmpty else { return 0 }
-        let due = min(timers.nextWake, acceptResumesAt == 0 ? .max : acceptResumesAt, queueWakesAt)
+        guard runQueue.isEmpty, !peerWatch.isLooking else { return 0 }
+        let due = min(
+            timers.nextWake, acceptResumesAt == 0 ? .max : acceptResumesAt, queueWakesAt, peerWatch.nextLookAt)
         if due < alarmAt {
             alarmAt = due
             mailbox.alarm.set(nanoseconds: due)

@@ -32,6 +32,8 @@ enum FrontendCounter: Int, CaseIterable {
     case refusedByQueue
     case queueTimeouts
     case hostFaults
+    case deadClients
+    case deadBackends
     case queueNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case queueBuckets
@@ -228,6 +230,10 @@ package struct FrontendCounters: Sendable, Equatable {
     package var queueTimeouts: UInt64 = 0
     /// Dials that could not be made by a fault of this host: no route, no port, a packet filter.
     package var hostFaults: UInt64 = 0
+    /// Reset because the client had vanished: silent while bytes waited for it, or through keepalive.
+    package var deadClients: UInt64 = 0
+    /// Reset because the backend had vanished, in the same sense.
+    package var deadBackends: UInt64 = 0
     /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
     /// ended in a dial are counted, and only those who had to wait.
     package var queueCounts: [UInt64] = []
@@ -258,6 +264,8 @@ package struct FrontendCounters: Sendable, Equatable {
         refusedByQueue = sum(.refusedByQueue)
         queueTimeouts = sum(.queueTimeouts)
         hostFaults = sum(.hostFaults)
+        deadClients = sum(.deadClients)
+        deadBackends = sum(.deadBackends)
         queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
         queueCounts = (0...FrontendShared.queueBounds.count).map {
             shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)

@@ -89,7 +89,7 @@ extension Configuration {
     package struct Connection: Sendable, Equatable {
         /// TCP keepalive.
         package var keepalive: Keepalive
-        /// How long sent data may stay unacknowledged, 0s to 1h (TCP_USER_TIMEOUT). 0s: the system's default.
+        /// How long bytes may wait for a peer that acknowledges nothing, 0s to 1h. 0s: the system's default.
         package var userTimeout: Duration
         /// How long a client may take to send its first byte and to complete its ClientHello, and how long the whole wait
         /// for the first byte from any backend may last, 10ms to 1h.
@@ -102,7 +102,7 @@ extension Configuration {
         package var terminationGracePeriod: Duration
 
         package init(
-            keepalive: Keepalive = Keepalive(), userTimeout: Duration = .seconds(15),
+            keepalive: Keepalive = Keepalive(), userTimeout: Duration = .seconds(20),
             firstByteTimeout: Duration = .seconds(10), halfCloseTimeout: Duration = .seconds(60),
             idleTimeout: Duration = .zero, terminationGracePeriod: Duration = .seconds(75)
         ) {

@@ -65,6 +65,14 @@ public struct Errno: Error, Hashable, Sendable, RawRepresentable {
     /// EINVAL: an argument was not valid.
     @inlinable public static var invalidArgument: Errno { Errno(rawValue: EINVAL) }
 
+    /// Whether it says that a peer has vanished: after keepalive, or after the kernel's retransmissions.
+    package var isVanishedPeer: Bool {
+        switch self {
+        case .timedOut, .hostUnreachable, .networkUnreachable: true
+        default: false
+        }
+    }
+
     /// Whether the process or the system has run out of descriptors, buffers or memory: a reason to pause, not to fail.
     package var isResourceExhaustion: Bool {
         switch self {

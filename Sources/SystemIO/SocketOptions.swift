@@ -41,10 +41,21 @@ package struct SocketOption: Sendable {
         ]
     }
 
-    /// TCP_USER_TIMEOUT (RFC 5482): how long sent data may stay unacknowledged before the connection is given up.
-    package static func userTimeout(milliseconds: Int32) -> SocketOption {
-        SocketOption(level: Int32(IPPROTO_TCP), name: CLINUX_TCP_USER_TIMEOUT, value: milliseconds)
+    /// TCP_USER_TIMEOUT (RFC 5482), cleared. Set, it also ends a connection after one lost keepalive probe, and one whose peer
+    /// answers every probe of its closed window.
+    package static let noUserTimeout = SocketOption(
+        level: Int32(IPPROTO_TCP), name: CLINUX_TCP_USER_TIMEOUT, value: 0)
+
+    /// TCP_RTO_MAX_MS: the most time between two retransmissions, and between two probes of a closed window, 1 s to 2 min.
+    package static func greatestRetransmissionInterval(milliseconds: Int32) -> SocketOption {
+        SocketOption(level: Int32(IPPROTO_TCP), name: CLINUX_TCP_RTO_MAX_MS, value: milliseconds)
     }
+
+    /// Whether the kernel has TCP_RTO_MAX_MS (6.15 and later). Found out once.
+    package static let isRetransmissionIntervalLimited: Bool = {
+        guard let socket = try? Socket.stream(for: .v4(0, port: 0)) else { return false }
+        return (try? greatestRetransmissionInterval(milliseconds: 120_000).set(on: socket.rawValue)) != nil
+    }()
 
     /// Sets the option on a socket.
     package func set(on descriptor: BorrowedDescriptor) throws(Errno) {

@@ -67,6 +67,8 @@ extension EndedConnection.Cause {
         switch self {
         case .ended: "both sides ended it"
         case .reset: "reset"
+        case .clientDead: "the client had vanished"
+        case .backendDead: "the backend had vanished"
         case .unanswered: "no backend answered"
         case .clientTimeout: "the client said nothing"
         case .clientClosedEarly: "the client left before a backend had answered"

@@ -214,6 +214,15 @@ extension Daemon {
                 "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
                 \.notReplayable),
             family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
+            MetricFamily(
+                "fairlead_frontend_dead_peers_total", .counter,
+                help: "Connections reset because a peer had vanished.",
+                samples: frontends.flatMap { frontend in
+                    [("client", frontend.counters.deadClients), ("backend", frontend.counters.deadBackends)].map {
+                        MetricFamily.Sample(
+                            [MetricFamily.Label("frontend", frontend.name), MetricFamily.Label("peer", $0)], .count($1))
+                    }
+                }),
             family(
                 "queue_refused_total", "Connections reset because too many waited for their turn to be dialled.",
                 \.refusedByQueue),

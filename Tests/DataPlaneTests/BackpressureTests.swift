@@ -7,11 +7,6 @@ extension DataPlaneSuite {
         /// Small socket buffers, so that the relay is under pressure after a few kilobytes.
         private static let small: [SocketOption] = [.receiveBuffer(bytes: 4096), .sendBuffer(bytes: 4096)]
 
-        /// Peers that read nothing are what is tested: the kernel must not take them for dead on a slow machine.
-        private static func bePatient(_ options: inout FrontendOptions) {
-            options.connection.userTimeout = .seconds(600)
-        }
-
         /// Fills the way from one end until nothing more is taken.
         private func fill(_ peer: Peer, _ source: inout Pattern) async throws -> Int {
             var sent = 0
@@ -32,7 +27,7 @@ extension DataPlaneSuite {
 
         @Test func slowBackendStopsTheClientAndLosesNothing() async throws {
             let backend = try Backend(id: 1, options: Self.small)
-            let relay = try Relay(backends: [backend], Self.bePatient)
+            let relay = try Relay(backends: [backend])
             let (client, server) = try await relay.pair(backend, options: Self.small)
             var source = Pattern(seed: 1)
             let sent = try await fill(client, &source)
@@ -48,7 +43,7 @@ extension DataPlaneSuite {
 
         @Test func slowClientStopsTheBackendAndLosesNothing() async throws {
             let backend = try Backend(id: 1, options: Self.small)
-            let relay = try Relay(backends: [backend], Self.bePatient)
+            let relay = try Relay(backends: [backend])
             let (client, server) = try await relay.pair(backend, options: Self.small)
             var source = Pattern(seed: 2)
             let sent = try await fill(server, &source)
@@ -63,7 +58,7 @@ extension DataPlaneSuite {
 
         @Test func blockedConnectionDoesNotHoldUpOthers() async throws {
             let backend = try Backend(id: 1, options: Self.small)
-            let relay = try Relay(backends: [backend], Self.bePatient)
+            let relay = try Relay(backends: [backend])
             let (stalled, blocked) = try await relay.pair(backend, options: Self.small)
             var source = Pattern(seed: 3)
             _ = try await fill(blocked, &source)

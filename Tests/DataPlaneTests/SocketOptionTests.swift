@@ -1,4 +1,5 @@
 import DataPlane
+import Glibc
 import SystemIO
 import TestSupport
 import Testing
@@ -12,17 +13,17 @@ extension DataPlaneSuite {
                 $0.connection.keepaliveIdle = .seconds(17)
                 $0.connection.keepaliveInterval = .seconds(7)
                 $0.connection.keepaliveCount = 4
-                $0.connection.userTimeout = .milliseconds(12_345)
+                $0.connection.userTimeout = .seconds(15)
             }
             let (client, server) = try await relay.pair(backend)
             // The relay's sockets are in this process: those whose peers are the test's.
             let accepted = try Self.socket(connectedTo: client.localAddress, at: relay.address)
             let dialled = try Self.socket(
                 connectedTo: backend.address, at: Socket.peerAddress(server.descriptor))
-            let options =
-                SocketOption.keepalive(idleSeconds: 17, intervalSeconds: 7, count: 4) + [
-                    .userTimeout(milliseconds: 12_345), .noDelay,
-                ]
+            var options = SocketOption.keepalive(idleSeconds: 17, intervalSeconds: 7, count: 4) + [.noDelay]
+            if SocketOption.isRetransmissionIntervalLimited {
+                options.append(.greatestRetransmissionInterval(milliseconds: 3_000))
+            }
             for option in options { #expect(try option.isSet(on: accepted), "accepted: \(option)") }
             #expect(try SocketOption.noDelay.isSet(on: dialled))
             // The others come when the connection has lasted.
@@ -31,6 +32,28 @@ extension DataPlaneSuite {
             }
             // The test's own sockets show that these are not what every socket has.
             for option in options { #expect(try !option.isSet(on: client.descriptor), "\(option)") }
+            for socket in [accepted, dialled] { #expect(try SocketOption.noUserTimeout.isSet(on: socket)) }
+        }
+
+        /// The version before has set TCP_USER_TIMEOUT: on listeners, and so on what they accept, and on backends' sockets.
+        @Test func adoptedSocketsLoseTheUserTimeout() async throws {
+            let backend = try Backend(id: 1)
+            let relay = try Relay(backends: [backend])
+            let (client, server) = try await relay.pair(backend)
+            let accepted = try Self.socket(connectedTo: client.localAddress, at: relay.address)
+            let dialled = try Self.socket(
+                connectedTo: backend.address, at: Socket.peerAddress(server.descriptor))
+            for socket in [accepted, dialled] { try Self.setUserTimeout(on: socket) }
+            let next = try await relay.handOver(backends: [backend])
+            try await next.settle()
+            for socket in [accepted, dialled] { #expect(try SocketOption.noUserTimeout.isSet(on: socket)) }
+        }
+
+        private static func setUserTimeout(on socket: BorrowedDescriptor) throws {
+            var milliseconds: Int32 = 15_000
+            // TCP_USER_TIMEOUT is 18 (tcp(7)); Glibc's module does not have it.
+            try #require(setsockopt(socket, Int32(IPPROTO_TCP), 18, &milliseconds, 4) == 0)
+            #expect(try !SocketOption.noUserTimeout.isSet(on: socket))
         }
 
         private static func socket(

@@ -22,7 +22,7 @@ import Testing
         #expect(
             frontend.connect == .init(stagger: .milliseconds(250), firstByte: .seconds(1), timeout: .seconds(3)))
         #expect(frontend.connection.keepalive == .init(idle: .seconds(15), interval: .seconds(5), count: 3))
-        #expect(frontend.connection.userTimeout == .seconds(15))
+        #expect(frontend.connection.userTimeout == .seconds(20))
         #expect(frontend.connection.firstByteTimeout == .seconds(10))
         #expect(frontend.connection.halfCloseTimeout == .seconds(60))
         #expect(frontend.connection.terminationGracePeriod == .seconds(75))

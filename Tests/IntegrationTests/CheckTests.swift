@@ -37,6 +37,37 @@ import Testing
         #expect(report.faults[3].field == "frontends[0].health.pathh")
     }
 
+    @Test func `times that contradict each other lead to a warning, and are valid`() async throws {
+        struct Report: Decodable {
+            struct Warning: Decodable {
+                let field: String
+            }
+            let valid: Bool
+            let warnings: [Warning]
+        }
+        let directory = try TemporaryDirectory(prefix: "fairlead-check-")
+        let file = try directory.write(
+            "times.yaml",
+            """
+            apiVersion: fairlead.dev/v1alpha1
+            kind: LoadBalancerConfiguration
+            frontends:
+            - name: api
+              listen: ["127.0.0.1:6443"]
+              health: {protocol: tcp}
+              connection: {userTimeout: 2s}
+              backends: [{name: a, address: "10.0.0.1:6443"}]
+            """)
+        let field = "frontends[0].connection.userTimeout"
+        let text = try await FairleadBinary.run("check", "--config", file)
+        #expect(text.exitCode == 0)
+        #expect(text.output.contains("\n  warning: \(field): 2s "), "\(text.output)")
+        let json = try await FairleadBinary.run("check", "--config", file, "-o", "json")
+        let report = try JSONDecoder().decode(Report.self, from: Data(json.output.utf8))
+        #expect(report.valid)
+        #expect(report.warnings.map(\.field) == [field])
+    }
+
     @Test func `a good file is valid`() async throws {
         let pki = try ThrowAwayPKI()
         let text = ConfigurationText(

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "Passing.h"
+#include "Transmission.h"
 
 int clinux_epoll_ctl_add(int epoll, int descriptor, uint32_t events, uint64_t data);
 int clinux_epoll_ctl_mod(int epoll, int descriptor, uint32_t events, uint64_t data);

@@ -9,6 +9,7 @@ struct CheckCommand: AsyncParsableCommand {
         commandName: "check",
         abstract: "Check a configuration file, and with --live every backend and etcd member that it names.",
         discussion: """
+            Times that contradict each other are valid, and lead to a warning. \
             Exit codes: 0 when all is well, 78 when the file is not valid, 1 when --live finds something.
             """
     )
@@ -78,6 +79,12 @@ struct CheckReport: Encodable {
         let message: String
     }
 
+    /// Values that are valid and contradict each other.
+    struct Warning: Encodable {
+        let field: String
+        let message: String
+    }
+
     /// What a probe of one backend saw.
     struct Backend: Encodable {
         let frontend: String
@@ -109,6 +116,7 @@ struct CheckReport: Encodable {
 
     let path: String
     let faults: [Fault]
+    private(set) var warnings: [Warning] = []
     var backends: [Backend] = []
     var etcd: [EtcdMember] = []
     var kubernetes: [Kubernetes] = []
@@ -118,12 +126,13 @@ struct CheckReport: Encodable {
     private var faultReport: String?
 
     private enum CodingKeys: String, CodingKey {
-        case path, valid, faults, backends, etcd, kubernetes
+        case path, valid, faults, warnings, backends, etcd, kubernetes
     }
 
     init(configuration: Configuration, path: String) {
         self.path = path
         faults = []
+        warnings = configuration.warnings.map { Warning(field: $0.field, message: $0.message) }
         summary = configuration.frontends.map { frontend in
             let listen = frontend.listen.map(\.description).joined(separator: ", ")
             let count = frontend.backends.count
@@ -151,6 +160,7 @@ struct CheckReport: Encodable {
         try container.encode(path, forKey: .path)
         try container.encode(faults.isEmpty, forKey: .valid)
         try container.encode(faults, forKey: .faults)
+        try container.encode(warnings, forKey: .warnings)
         try container.encode(backends, forKey: .backends)
         try container.encode(etcd, forKey: .etcd)
         try container.encode(kubernetes, forKey: .kubernetes)
@@ -162,6 +172,7 @@ struct CheckReport: Encodable {
         if let faultReport { return faultReport }
         lines.append("\(path): valid")
         lines += summary.map { "  \($0)" }
+        lines += warnings.map { "  warning: \($0.field): \($0.message)" }
         for backend in backends {
             let verdict = backend.findings.isEmpty ? "ok" : "FINDING"
             lines.append("\(backend.frontend)/\(backend.name) \(backend.address): \(verdict)")
