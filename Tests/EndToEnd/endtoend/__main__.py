@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import table
-from .balancer import Balancer, Fairlead, HAProxy, Options
+from .balancer import Balancer, Fairlead, HAProxy, Nginx, Options
 from .cluster.control_plane import ControlPlane
 from .cluster.network import remove_leftovers, remove_networks
 from .failure import Failure
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, res
     try:
         _say("starting three masters")
         cluster = ControlPlane(options.kubernetes, work)
-        balancer = HAProxy(cluster) if options.balancer == "haproxy" else Fairlead(cluster, REPOSITORY)
+        balancer = _balancer(options.balancer, cluster)
         cluster.start()
         balancer.start(Options())
         _say(f"three masters and {balancer.name} are up after {now() - started:.0f} s")
@@ -85,6 +85,16 @@ def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, res
             cluster.stop()
         remove_networks()
         _say(f"everything is taken down, after {now() - started:.0f} s")
+
+
+def _balancer(name: str, cluster: ControlPlane) -> Balancer:
+    match name:
+        case "haproxy":
+            return HAProxy(cluster)
+        case "nginx":
+            return Nginx(cluster)
+        case _:
+            return Fairlead(cluster, REPOSITORY)
 
 
 def _run_one(scenario: Scenario, stage: Stage) -> Result:
@@ -125,7 +135,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="only these (see --list)")
     parser.add_argument("--list", action="store_true", help="say which scenarios there are")
     parser.add_argument("--keep", action="store_true", help="keep logs and keys of a run that passed, too")
-    parser.add_argument("--balancer", choices=["fairlead", "haproxy"], default="fairlead")
+    parser.add_argument("--balancer", choices=["fairlead", "haproxy", "nginx"], default="fairlead")
     parser.add_argument("--kubernetes", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--clients", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--keepalived", type=Path, help=argparse.SUPPRESS)

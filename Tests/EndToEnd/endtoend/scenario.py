@@ -36,6 +36,25 @@ class Stage:
     work: Path
 
 
+@dataclass(frozen=True)
+class Row:
+    """One balancer in one scenario: a row of the table that shows the balancers side by side."""
+
+    scenario: str
+    balancer: str
+    requests: int
+    failed: int
+    # Of those that were started after the fault was over; None: the fault has no end.
+    failed_later: int | None
+    longest_wait: float
+    watches: int
+    # Watch connections that the balancer ended.
+    watches_reset: int
+    creates: str
+    # How many masters it called down; a text, because nginx tells no state.
+    called_down: str
+
+
 @dataclass
 class Result:
     """One row of the table, and what was wrong with it."""
@@ -47,6 +66,8 @@ class Result:
     longest_wait: float | None = None
     state_changes: str = ""
     old_reset: float | None = None
+    # Each balancer of a comparison.
+    rows: list[Row] = field(default_factory=list)
     # What was measured beyond the columns: printed below the table.
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)

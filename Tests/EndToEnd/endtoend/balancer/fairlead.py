@@ -50,7 +50,7 @@ class Fairlead(Balancer):
         return [str(self.binary), "run", "--config", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
-        trust, prober = self.cluster.trust, self.cluster.prober
+        trust, prober = self.cluster.trust, options.prober or self.cluster.prober
         backends = "\n".join(
             f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}, '
             f"etcdMember: {name}}}"
