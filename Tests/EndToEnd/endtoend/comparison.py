@@ -112,9 +112,7 @@ class Comparison:
         """Ends the loads; returns each balancer's outcome, Fairlead's first, and the records of the direct load."""
         for load in self._all_loads():
             load.end()
-        outcomes = [
-            Outcome(each, self._loads[each.name].read(), self._watchers[each.name]) for each in self.balancers
-        ]
+        outcomes = [Outcome(each, self._loads[each.name].read(), self._watchers[each.name]) for each in self.balancers]
         return outcomes, self._direct.read() if self._direct is not None else None
 
     def _all_loads(self) -> list[Load]:

@@ -51,7 +51,7 @@ class Row:
     # Watch connections that the balancer ended.
     watches_reset: int
     creates: str
-    # How many masters it called down; a text, because nginx tells no state.
+    # How many backends it called down; a text, because nginx has no states.
     called_down: str
 
 

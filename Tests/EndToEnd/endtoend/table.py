@@ -28,7 +28,7 @@ SIDE_BY_SIDE = (
     "watches",
     "of these ended by the balancer",
     "creates answered with 201",
-    "masters called down",
+    "backends called down",
 )
 
 

@@ -10,6 +10,7 @@ from ..waiting import wait_until
 from .master import API_PORT, Master, Trust
 from .network import Host, Network
 from .pki import Authority, Identity, signing_key, write_kubeconfig
+from .programs import Programs
 
 MASTERS = ("master-1", "master-2", "master-3")
 # What the two hosts of pair/ share; the apiservers' certificates are for it too.
@@ -20,10 +21,10 @@ PEERS = ("haproxy", "nginx")
 class ControlPlane:
     """Everything that exists before the balancer does."""
 
-    def __init__(self, kubernetes: Path, work: Path) -> None:
-        """`kubernetes`: the folder that kubernetes/build.sh printed; `work`: where logs and keys of this run go."""
+    def __init__(self, programs: Programs, work: Path) -> None:
+        """`work`: where logs and keys of this run go."""
         self.work = work
-        self.binaries = kubernetes / "bin"
+        self.programs = programs
         self.network = Network()
         self.balancer_host = self.network.add_host("balancer", 10)
         self.client_host = self.network.add_host("clients", 20)
@@ -38,7 +39,7 @@ class ControlPlane:
         self.etcd_prober = self.trust.etcd.issue("fairlead", "/CN=fairlead")
         balancers = [self.balancer_host.address, SHARED_ADDRESS, *(host.address for host in self.peer_hosts.values())]
         self.masters = {
-            name: Master(host, peers, balancers, self.trust, self.binaries, work)
+            name: Master(host, peers, balancers, self.trust, programs, work)
             for name, host in hosts.items()
         }
         self.server = f"https://{self.balancer_host.address}:{API_PORT}"
@@ -101,7 +102,7 @@ class ControlPlane:
 
     def kubectl_command(self, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
         return [
-            str(self.binaries / "kubectl"),
+            str(self.programs.kubectl),
             f"--kubeconfig={kubeconfig or self.kubeconfig}",
             f"--cache-dir={self.work / 'kubectl-cache'}",
             *arguments,

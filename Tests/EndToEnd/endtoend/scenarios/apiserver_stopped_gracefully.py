@@ -136,7 +136,9 @@ def _server_ends_watches(result: Result, victim: Master, direct: Records, stoppe
     failed = [each for each in in_flight if each.failed]
     watches = direct.watched_on([victim.name], stopped)
     ends = [each.end for each in direct.closed_by_peer(watches, stopped)]
-    refused = [each.start for each in direct.requests if each.failed and "refused" in each.error and each.start is not None]
+    refused = [
+        each.start for each in direct.requests if each.failed and "refused" in each.error and each.start is not None
+    ]
     result.notes.append(
         f"without a balancer: {len(in_flight)} creates in flight at SIGTERM, {len(failed)} of these failed; "
         + (f"new connections refused after {min(refused) - stopped:.2f} s; " if refused else "")
@@ -178,7 +180,9 @@ def _slow_creates(stage: Stage) -> Iterator[None]:
         yield
     finally:
         cluster.kubectl("delete", "validatingwebhookconfigurations", CREATED, "--ignore-not-found", check=False)
-        cluster.kubectl("delete", "configmaps", "--namespace=default", f"--selector={CREATED}", "--wait=false", check=False)
+        cluster.kubectl(
+            "delete", "configmaps", "--namespace=default", f"--selector={CREATED}", "--wait=false", check=False
+        )
         webhook.stop()
 
 
@@ -194,7 +198,9 @@ def _configuration(address: str, authority: bytes) -> dict[str, object]:
                     "url": f"https://{address}:{WEBHOOK_PORT}/",
                     "caBundle": base64.b64encode(authority).decode(),
                 },
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
+                "rules": [
+                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+                ],
                 "objectSelector": {"matchLabels": {CREATED: "true"}},
                 "failurePolicy": "Fail",
                 "sideEffects": "None",
