@@ -131,6 +131,11 @@ shutdownGracePeriod: 1s
             backends={each["name"]: (each["state"], each["reason"]) for each in frontend["backends"]},
         )
 
+    def host_fault(self) -> str:
+        """The fault of its own host that it shows; empty: none. OSError when it cannot be asked. Called on the balancer's
+        host."""
+        return str(self.status()["frontends"][0].get("hostFault") or "")
+
     def status(self) -> dict[str, Any]:
         """All that it says of itself; OSError when it cannot be asked. Called on the balancer's host."""
         status, body = self._get("/v1/status")

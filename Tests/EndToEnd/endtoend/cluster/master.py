@@ -40,7 +40,9 @@ class Trust:
 class Master:
     """The four programs of one master, and questions to its apiserver and etcd that bypass the balancer."""
 
-    def __init__(self, host: Host, peers: dict[str, str], balancers: list[str], trust: Trust, programs: Programs, work: Path):
+    def __init__(
+        self, host: Host, peers: dict[str, str], balancers: list[str], trust: Trust, programs: Programs, work: Path
+    ) -> None:
         """`peers`: name to address of every master; `balancers`: the addresses that clients use."""
         self.host = host
         self.name = host.name

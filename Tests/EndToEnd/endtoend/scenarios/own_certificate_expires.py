@@ -1,7 +1,8 @@
 """The client certificate of the balancer's own probes expires while clients are at work, and is renewed later.
 
 Every apiserver then answers the probes with 401, and serves clients as before: a fault of the balancer's own host. Promised
-of Fairlead: no GET fails, no watch is reset, no master is called down, and after the renewal all are up.
+of Fairlead: no GET fails, no watch is reset, no backend is judged, and the fault is shown as one of this host until the
+renewal.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from ..balancer import Options
 from ..comparison import Comparison
 from ..failure import Failure
 from ..scenario import Result, Scenario, Stage
-from ..waiting import now, observe
-from .own_faults import AFTER_FAULT_SECONDS, Span, judge_own_faults
+from ..waiting import now, observe, wait_until
+from .own_faults import AFTER_FAULT_SECONDS, HostFaults, Span, judge_own_faults
 
 SUBJECT = "/CN=fairlead"
 # Long enough for all balancers and clients to start.
@@ -31,7 +32,7 @@ class OwnCertificateExpires(Scenario):
         authority = stage.cluster.trust.kubernetes
         prober, moment = authority.issue_for("short-lived", SUBJECT, LIFETIME_SECONDS)
         expiry = moment - time.time() + now()
-        with Comparison(stage, self.name, options=Options(prober=prober)) as comparison:
+        with Comparison(stage, self.name, options=Options(prober=prober)) as comparison, HostFaults(stage) as host_faults:
             if now() > expiry - 1:
                 raise Failure("this machine is too busy: the certificate expired before all clients were at work")
             observe(expiry - now() + EXPIRED_SECONDS)
@@ -41,11 +42,13 @@ class OwnCertificateExpires(Scenario):
             for balancer in comparison.balancers:
                 balancer.use_renewed_prober(prober)
             mended = now()
+            wait_until(lambda: not host_faults.last, "the fault is over", within=15, log=result.log)
             stage.balancer.wait_until_all_up()
-            result.notes.append(f"all masters were up {now() - mended:.1f} s after the renewal")
+            over = now()
+            result.notes.append(f"all was well {over - mended:.1f} s after the renewal")
             observe(AFTER_FAULT_SECONDS)
             outcomes, _ = comparison.finish()
-        judge_own_faults(stage, result, outcomes, [Span(expiry, mended)])
+        judge_own_faults(stage, result, outcomes, host_faults, [Span(expiry, over, "expired certificate", "expired on")])
         failed = [each for each in outcomes[0].records.requests if each.failed]
         result.expect(not failed, f"{len(failed)} GETs failed though only the probes had no valid certificate")
         return result

@@ -1,8 +1,9 @@
 """Faults of the balancer's own host: its link, its routes, its packet filter. They say nothing about any master.
 
 The same fault strikes the hosts of all three balancers at the same moment, and ends for all at the same moment. Promised of
-Fairlead: it resets no watch, calls no master down, and no GET that is started after the fault has ended fails. During the
-fault a new connection may wait.
+Fairlead: it resets no watch, calls no backend down, and no GET that starts after the fault fails. During the fault a new
+connection may wait. A fault that the kernel reports is shown as a fault of this host, and no longer than it lasts and is
+remembered.
 """
 
 from __future__ import annotations
@@ -12,18 +13,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..balancer import Fairlead
 from ..cluster.network import Host
 from ..comparison import Comparison, Outcome
 from ..failure import Failure
+from ..poller import Poller
 from ..scenario import Result, Scenario, Stage, errors_in_words, expect_calm_before
 from ..waiting import now, observe
 
 # After each fault: long enough for a balancer that judged wrongly to show it.
 AFTER_FAULT_SECONDS = 3.0
+# For so long after its last occurrence a fault is shown at most.
+SHOWN_SECONDS = 2.6
+
+
+# A shorter fault may fall between two probes.
+SEEN_AFTER_SECONDS = 1.0
+# strerror(3) of ENETUNREACH.
+NO_ROUTE = "Network is unreachable"
 
 
 class OwnFault(ABC):
     """One fault of a balancer's host, and for how long."""
+
+    # A part of the words that Fairlead shows for it; empty: the kernel reports no error, and it looks like silence.
+    shown = ""
 
     def __init__(self, words: str, seconds: float) -> None:
         self.words = words
@@ -40,10 +54,12 @@ class OwnFault(ABC):
 
 @dataclass(frozen=True)
 class Span:
-    """When a fault was there."""
+    """When a fault was there, and as which fault of this host it must be shown; empty: that is not promised."""
 
     start: float
     end: float
+    words: str
+    shown: str
 
 
 class CarrierLost(OwnFault):
@@ -59,6 +75,8 @@ class CarrierLost(OwnFault):
 class InterfaceDown(OwnFault):
     """The host's own interface is set down: its routes vanish."""
 
+    shown = NO_ROUTE
+
     def strike(self, stage: Stage, host: Host) -> None:
         host.interface_down()
 
@@ -69,6 +87,8 @@ class InterfaceDown(OwnFault):
 class RouteDeleted(OwnFault):
     """No route leads to the masters. The clients' host is still reached, by a route of its own: their connections are
     accepted, and it is the balancer that finds no path. The default route goes too, since no router is here."""
+
+    shown = NO_ROUTE
 
     def strike(self, stage: Stage, host: Host) -> None:
         host.ip("route", "replace", f"{stage.cluster.client_host.address}/32", "dev", "eth0")
@@ -102,9 +122,11 @@ class PacketsFiltered(OwnFault):
 class RouteOfType(OwnFault):
     """Routes to the masters that let nothing through: `prohibit`, `unreachable` or `blackhole` (ip-route(8))."""
 
-    def __init__(self, kind: str, seconds: float) -> None:
+    def __init__(self, kind: str, error: str, seconds: float) -> None:
+        """`error`: strerror(3) of what connect(2) then returns."""
         super().__init__(f"a {kind} route", seconds)
         self._kind = kind
+        self.shown = error
 
     def strike(self, stage: Stage, host: Host) -> None:
         for master in stage.cluster.masters.values():
@@ -128,21 +150,44 @@ class OwnFaults(Scenario):
     def run(self, stage: Stage) -> Result:
         result = Result(self.name, log=stage.balancer.process.log)
         spans: list[Span] = []
-        with Comparison(stage, self.name) as comparison:
+        with Comparison(stage, self.name) as comparison, HostFaults(stage) as host_faults:
             for fault in self.faults(stage, result):
                 span = _strike_all(stage, comparison.hosts, fault)
-                result.notes.append(f"{fault.words}: for {span.end - span.start:.2f} s")
                 spans.append(span)
                 observe(AFTER_FAULT_SECONDS)
             outcomes, _ = comparison.finish()
-        judge_own_faults(stage, result, outcomes, spans)
+        judge_own_faults(stage, result, outcomes, host_faults, spans)
         if self.answers_all:
             failed = [each for each in outcomes[0].records.requests if each.failed]
             result.expect(not failed, f"{len(failed)} GETs failed though the fault was shorter than connect.timeout")
         return result
 
 
-def judge_own_faults(stage: Stage, result: Result, outcomes: list[Outcome], spans: list[Span]) -> None:
+class HostFaults(Poller[str]):
+    """The faults of its own host that Fairlead shows."""
+
+    def __init__(self, stage: Stage) -> None:
+        if not isinstance(stage.balancer, Fairlead):
+            raise Failure(f"{stage.balancer.name} shows no fault of its host")
+        super().__init__(stage.balancer.host, stage.balancer.host_fault)
+
+    def judge(self, result: Result, span: Span) -> None:
+        shown = [words for words in self.between(span.start, span.end) if words]
+        result.notes.append(
+            f"{span.words} for {span.end - span.start:.2f} s: {shown[-1] if shown else 'no fault of this host shown'}"
+        )
+        if span.shown:
+            result.expect(
+                any(span.shown in words for words in shown),
+                f"{span.words}: not shown as a fault of this host ({span.shown!r})",
+            )
+        still = self.between(span.end + SHOWN_SECONDS, span.end + AFTER_FAULT_SECONDS)
+        result.expect(not any(still), f"{span.words}: still shown {SHOWN_SECONDS} s after its end: {still[-1:]}")
+
+
+def judge_own_faults(
+    stage: Stage, result: Result, outcomes: list[Outcome], host_faults: HostFaults, spans: list[Span]
+) -> None:
     """Fills in the rows, and compares Fairlead's with the promise."""
     began = spans[0].start
     for outcome in outcomes:
@@ -167,6 +212,8 @@ def judge_own_faults(stage: Stage, result: Result, outcomes: list[Outcome], span
             for change in outcome.watcher.changes(name, began)
         ]
         result.state_changes = f"{len(changes)} changes" if changes else "none"
+        for span in spans:
+            host_faults.judge(result, span)
         result.notes += [*changes[:9], *errors_in_words(records)]
         expect_calm_before(result, records, began)
         result.expect(bool(watches), "no client had a watch: nothing was tested")
@@ -190,7 +237,7 @@ def _strike_all(stage: Stage, hosts: list[Host], fault: OwnFault) -> Span:
     finally:
         for host in hosts:
             fault.mend(stage, host)
-    return Span(start, now())
+    return Span(start, now(), fault.words, fault.shown if fault.seconds >= SEEN_AFTER_SECONDS else "")
 
 
 def _nft(host: Host, commands: str) -> None:
@@ -238,8 +285,9 @@ class OwnPacketsRejected(OwnFaults):
             yield PacketsFiltered("nftables, reject as prohibited", 2.0, "reject with icmpx type admin-prohibited")
             return
         result.notes.append("this kernel has no nftables: routes of three types instead")
-        for kind in ("prohibit", "unreachable", "blackhole"):
-            yield RouteOfType(kind, 2.0)
+        yield RouteOfType("prohibit", "Permission denied", 2.0)
+        yield RouteOfType("unreachable", "No route to host", 2.0)
+        yield RouteOfType("blackhole", "Invalid argument", 2.0)
 
 
 OWN_FAULTS = [OwnLinkAway(), OwnRouteDeleted(), OwnPacketsRejected()]
