@@ -1,7 +1,7 @@
 """The client certificate of the balancer's own probes expires while clients are at work, and is renewed later.
 
 Every apiserver then answers the probes with 401, and serves clients as before: a fault of the balancer's own host. Promised
-of Fairlead: no GET fails, no watch is reset, no backend is judged, and the fault is shown as one of this host until the
+of Fairlead: no GET fails, no watch is reset, no backend is called down, and the fault is shown as one of this host until the
 renewal.
 """
 
