@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"math/rand"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -17,38 +18,25 @@ import (
 )
 
 const (
-	// A kubelet-like client asks this often on its kept connection.
-	getInterval = 500 * time.Millisecond
 	// The timeout that kubelet gives its requests.
 	getTimeout = 10 * time.Second
 	// After an error the next try comes at once; the pause only keeps a dead balancer from being flooded.
 	retryPause = 50 * time.Millisecond
 )
 
-// keptClients are clients that each hold one HTTP/2 connection with a watch, and ask twice a second on it.
+// keptClients are clients that each hold one HTTP/2 connection with a watch, and send a GET on it at a fixed interval.
 type keptClients struct {
 	running  sync.WaitGroup
 	watching chan struct{}
 	count    int
 }
 
-func startKeptClients(ctx context.Context, config *rest.Config, recorder *recorder, count int) (*keptClients, error) {
+func startKeptClients(
+	ctx context.Context, config *rest.Config, recorder *recorder, count int, interval time.Duration,
+) (*keptClients, error) {
 	clients := &keptClients{watching: make(chan struct{}, count), count: count}
 	for number := 0; number < count; number++ {
-		target, err := newTarget(config, "h2", "http/1.1")
-		if err != nil {
-			return nil, err
-		}
-		client := &keptClient{number: number, target: target, recorder: recorder}
-		// A transport of its own, with the settings that client-go gives every client (HTTP/2 pings among them).
-		plain := rest.AnonymousClientConfig(config)
-		plain.TLSClientConfig = rest.TLSClientConfig{}
-		plain.QPS = -1
-		plain.Transport = tracingTransport{utilnet.SetTransportDefaults(&http.Transport{
-			DialTLSContext:  client.dial,
-			TLSClientConfig: target.tls.Clone(),
-		})}
-		clientset, err := kubernetes.NewForConfig(plain)
+		client, clientset, err := newKeptClient(config, recorder, number)
 		if err != nil {
 			return nil, err
 		}
@@ -61,10 +49,29 @@ func startKeptClients(ctx context.Context, config *rest.Config, recorder *record
 		}()
 		go func() {
 			defer clients.running.Done()
-			client.ask(ctx, clientset)
+			client.ask(ctx, clientset, interval)
 		}()
 	}
 	return clients, nil
+}
+
+// newKeptClient returns a client with a transport of its own, with the settings that client-go gives every client
+// (HTTP/2 pings among them).
+func newKeptClient(config *rest.Config, recorder *recorder, number int) (*keptClient, *kubernetes.Clientset, error) {
+	target, err := newTarget(config, "h2", "http/1.1")
+	if err != nil {
+		return nil, nil, err
+	}
+	client := &keptClient{number: number, target: target, recorder: recorder}
+	plain := rest.AnonymousClientConfig(config)
+	plain.TLSClientConfig = rest.TLSClientConfig{}
+	plain.QPS = -1
+	plain.Transport = tracingTransport{utilnet.SetTransportDefaults(&http.Transport{
+		DialTLSContext:  client.dial,
+		TLSClientConfig: target.tls.Clone(),
+	})}
+	clientset, err := kubernetes.NewForConfig(plain)
+	return client, clientset, err
 }
 
 // waitUntilWatching returns whether every client had its watch before the load was told to end.
@@ -184,9 +191,13 @@ func (c *keptClient) watch(ctx context.Context, clientset *kubernetes.Clientset,
 	}
 }
 
-// ask sends a GET twice a second; after a failure the next one goes at once.
-func (c *keptClient) ask(ctx context.Context, clientset *kubernetes.Clientset) {
-	ticker := time.NewTicker(getInterval)
+// ask sends a GET at each interval; after a failure the next one goes at once.
+func (c *keptClient) ask(ctx context.Context, clientset *kubernetes.Clientset, interval time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(rand.Int63n(int64(interval)))): // clients in step would be a burst, not a rate
+	}
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	failed := false
 	for {

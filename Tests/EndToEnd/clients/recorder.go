@@ -13,8 +13,8 @@ import (
 // record is one line of the output. Times are CLOCK_MONOTONIC nanoseconds, zero when the moment never came.
 type record struct {
 	// Kind is fresh (one connection with one GET), get (a GET of a kept client), opened and closed (a connection of
-	// a kept client), watching and unwatched (its watch), returned (a held connection that was taken away and is opened
-	// again).
+	// a kept client), watching and unwatched (its watch), create (a create of a creating client), returned (a held
+	// connection that was taken away and is opened again).
 	Kind       string `json:"kind"`
 	Client     int    `json:"client"`
 	Connection int64  `json:"connection,omitempty"`

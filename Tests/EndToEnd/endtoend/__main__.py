@@ -12,9 +12,10 @@ from pathlib import Path
 from types import FrameType
 
 from . import table
-from .balancer import Balancer, Fairlead, HAProxy, Options
+from .balancer import Balancer, Fairlead, HAProxy, Nginx, Options
 from .cluster.control_plane import ControlPlane
 from .cluster.network import remove_leftovers, remove_networks
+from .cluster.programs import Programs
 from .failure import Failure
 from .scenario import Result, Scenario, Stage
 from .scenarios import SCENARIOS
@@ -38,9 +39,13 @@ def main() -> int:
 
     work = Path(tempfile.mkdtemp(prefix="fairlead-e2e-"))
     results: list[Result] = []
+    versions = ""
     interrupted = False
     try:
-        _run(options, scenarios, work, results)
+        programs = Programs(options.kubernetes, options.etcd, options.kubectl)
+        versions = programs.versions()
+        _say(versions)
+        _run(options, programs, scenarios, work, results)
     except KeyboardInterrupt:
         interrupted = True
         _say("interrupted")
@@ -51,8 +56,8 @@ def main() -> int:
 
     failed = sum(not result.passed for result in results)
     if results:
-        (work / "table.md").write_text(table.as_markdown(results))
-        print(f"\n{table.as_text(results)}\n")
+        (work / "table.md").write_text(f"{versions}\n\n{table.as_markdown(results)}")
+        print(f"\n{versions}\n\n{table.as_text(results)}\n")
     if failed or interrupted or options.keep:
         print(f"logs, keys and table.md: {work}")
     else:
@@ -61,14 +66,16 @@ def main() -> int:
     return 1 if failed or interrupted else 0
 
 
-def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, results: list[Result]) -> None:
+def _run(
+    options: argparse.Namespace, programs: Programs, scenarios: list[Scenario], work: Path, results: list[Result]
+) -> None:
     started = now()
     cluster = None
     balancer: Balancer | None = None
     try:
         _say("starting three masters")
-        cluster = ControlPlane(options.kubernetes, work)
-        balancer = HAProxy(cluster) if options.balancer == "haproxy" else Fairlead(cluster, REPOSITORY)
+        cluster = ControlPlane(programs, work)
+        balancer = _balancer(options.balancer, cluster)
         cluster.start()
         balancer.start(Options())
         _say(f"three masters and {balancer.name} are up after {now() - started:.0f} s")
@@ -85,6 +92,16 @@ def _run(options: argparse.Namespace, scenarios: list[Scenario], work: Path, res
             cluster.stop()
         remove_networks()
         _say(f"everything is taken down, after {now() - started:.0f} s")
+
+
+def _balancer(name: str, cluster: ControlPlane) -> Balancer:
+    match name:
+        case "haproxy":
+            return HAProxy(cluster)
+        case "nginx":
+            return Nginx(cluster)
+        case _:
+            return Fairlead(cluster, REPOSITORY)
 
 
 def _run_one(scenario: Scenario, stage: Stage) -> Result:
@@ -125,8 +142,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="only these (see --list)")
     parser.add_argument("--list", action="store_true", help="say which scenarios there are")
     parser.add_argument("--keep", action="store_true", help="keep logs and keys of a run that passed, too")
-    parser.add_argument("--balancer", choices=["fairlead", "haproxy"], default="fairlead")
+    parser.add_argument("--balancer", choices=["fairlead", "haproxy", "nginx"], default="fairlead")
     parser.add_argument("--kubernetes", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--etcd", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--kubectl", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--clients", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--keepalived", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

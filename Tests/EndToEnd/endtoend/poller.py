@@ -37,6 +37,9 @@ class Poller(Generic[Answer]):
         """The moment of the first answer after `since` that meets the condition."""
         return next((moment for moment, answer in list(self._samples) if moment > since and condition(answer)), None)
 
+    def between(self, start: float, end: float) -> list[Answer]:
+        return [answer for moment, answer in list(self._samples) if start <= moment <= end]
+
     @property
     def last(self) -> Answer | None:
         return self._samples[-1][1] if self._samples else None

@@ -2,6 +2,7 @@
 # Installs Debian packages when they are missing. Sourced, never run.
 #
 # Usage: require_packages NAME...
+#        require_packages_at_rest NAME...
 #
 # Nothing is asked and nothing is upgraded on purpose: a package that is there is good enough. apt's own lock is
 # waited for, because a developer's machine often has a second apt running (unattended upgrades, another build).
@@ -22,6 +23,23 @@ require_packages() {
   echo "installing Debian packages: ${missing[*]}"
   apt_quietly update
   apt_quietly install --yes --no-install-recommends "${missing[@]}"
+}
+
+# The same for packages of servers, whose services are not started.
+require_packages_at_rest() {
+  local policy=/usr/sbin/policy-rc.d ours= code=0
+  if [ ! -e "$policy" ] && [ "$(id -u)" -eq 0 ]; then
+    ours=$policy
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 0755 "$policy"
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  require_packages "$@" >&2 || code=$?
+  if [ -n "$ours" ]; then
+    rm -f "$ours"
+    trap - EXIT
+  fi
+  return "$code"
 }
 
 # apt-get without a terminal: no questions, no progress bars, its output shown only when it fails.

@@ -50,7 +50,7 @@ class Fairlead(Balancer):
         return [str(self.binary), "run", "--config", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
-        trust, prober = self.cluster.trust, self.cluster.prober
+        trust, prober = self.cluster.trust, options.prober or self.cluster.prober
         backends = "\n".join(
             f'  - {{name: {name}, address: "{master.host.address}:{API_PORT}", weight: {options.weight(name)}, '
             f"etcdMember: {name}}}"
@@ -130,6 +130,11 @@ shutdownGracePeriod: 1s
             guard=frontend["guard"],
             backends={each["name"]: (each["state"], each["reason"]) for each in frontend["backends"]},
         )
+
+    def host_fault(self) -> str:
+        """The fault of its own host that it shows; empty: none. OSError when it cannot be asked. Called on the balancer's
+        host."""
+        return str(self.status()["frontends"][0].get("hostFault") or "")
 
     def status(self) -> dict[str, Any]:
         """All that it says of itself; OSError when it cannot be asked. Called on the balancer's host."""

@@ -6,6 +6,7 @@ import csv
 import socket
 
 from ..cluster.master import API_PORT
+from ..cluster.pki import Identity
 from .interface import BackendStatus, Balancer, Options
 
 ALGORITHMS = {"leastConnections": "leastconn", "roundRobin": "roundrobin", "sourceHash": "source"}
@@ -18,9 +19,8 @@ class HAProxy(Balancer):
         return ["haproxy", "-db", "-f", str(self.configuration)]
 
     def write_configuration(self, options: Options) -> None:
-        prober = self.cluster.prober
         bundle = self.work / "prober.pem"
-        bundle.write_text(prober.certificate.read_text() + prober.key.read_text())
+        bundle.write_text(_bundle(options.prober or self.cluster.prober))
         servers = "\n".join(
             f"  server {name} {master.host.address}:{API_PORT} weight {options.weight(name)}"
             for name, master in self.cluster.masters.items()
@@ -55,15 +55,14 @@ inter 1s fastinter 200ms downinter 200ms fall 2 rise 2 tcp-ut 15s on-marked-down
 """
         )
 
+    def use_renewed_prober(self, prober: Identity) -> None:
+        """Over the runtime API, without a reload (`set ssl cert` in HAProxy's management guide)."""
+        bundle = self.work / "prober.pem"
+        self._ask(f"set ssl cert {bundle} <<\n{_bundle(prober)}\n")
+        self._ask(f"commit ssl cert {bundle}\n")
+
     def backends(self) -> dict[str, BackendStatus]:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(2)
-            connection.connect(str(self.work / "stats.sock"))
-            connection.sendall(b"show stat\n")
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-        rows = csv.DictReader(answer.decode().removeprefix("# ").splitlines())
+        rows = csv.DictReader(self._ask("show stat\n").removeprefix("# ").splitlines())
         return {
             row["svname"]: BackendStatus("up" if row["status"].startswith("UP") else "down", row["last_chk"] or "")
             for row in rows
@@ -72,3 +71,18 @@ inter 1s fastinter 200ms downinter 200ms fall 2 rise 2 tcp-ut 15s on-marked-down
 
     def ready(self) -> bool:
         return bool(self.backends())
+
+    def _ask(self, command: str) -> str:
+        """The answer of the runtime API."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
+            connection.connect(str(self.work / "stats.sock"))
+            connection.sendall(command.encode())
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+        return answer.decode()
+
+
+def _bundle(prober: Identity) -> str:
+    return prober.certificate.read_text() + prober.key.read_text()

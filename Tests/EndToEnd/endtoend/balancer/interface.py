@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..cluster.control_plane import ControlPlane
 from ..cluster.network import Host
+from ..cluster.pki import Identity
 from ..cluster.process import Process
 from ..waiting import wait_until
 
@@ -28,6 +29,8 @@ class Options:
     listed: tuple[str, ...] | None = None
     # Whether it finds the others in the Kubernetes API, and watches the leases there.
     asks_kubernetes: bool = False
+    # The client certificate of the probes; None: the cluster's long-lived one.
+    prober: Identity | None = None
 
     def weight(self, master: str) -> int:
         return self.weights.get(master, 100)
@@ -51,6 +54,8 @@ class Balancer(ABC):
     """A balancer before the three masters, on the balancer's host unless another is given."""
 
     name: str
+    # Whether it says which masters it believes to be down.
+    tells_states = True
 
     def __init__(self, cluster: ControlPlane, host: Host | None = None) -> None:
         self.cluster = cluster
@@ -78,6 +83,10 @@ class Balancer(ABC):
     @abstractmethod
     def ready(self) -> bool:
         """Whether the balancer says that it serves. Called on the balancer's host."""
+
+    def use_renewed_prober(self, prober: Identity) -> None:
+        """Called after the files of the probes' client certificate were replaced. Does nothing where the balancer sees
+        that by itself, or has no probes."""
 
     def start(self, options: Options) -> None:
         """Starts with these options and awaits that every master is up."""

@@ -50,6 +50,16 @@ class StatusWatcher:
             last = status.state
         return found
 
+    def called(self, state: str, since: float) -> set[str]:
+        """The masters that the balancer said to be in this state at any time after `since`."""
+        return {
+            name
+            for moment, states in list(self._samples)
+            if moment > since
+            for name, status in states.items()
+            if status.state == state
+        }
+
     def first_with_nothing_usable(self, since: float) -> float | None:
         """When the balancer first said, after `since`, that no master is usable."""
         for moment, states in list(self._samples):
@@ -58,7 +68,7 @@ class StatusWatcher:
         return None
 
     def _poll(self) -> None:
-        self._balancer.cluster.balancer_host.enter()
+        self._balancer.host.enter()
         while not self._end.wait(POLL_SECONDS):
             try:
                 states = self._balancer.backends()

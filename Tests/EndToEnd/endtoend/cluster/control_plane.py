@@ -10,31 +10,36 @@ from ..waiting import wait_until
 from .master import API_PORT, Master, Trust
 from .network import Host, Network
 from .pki import Authority, Identity, signing_key, write_kubeconfig
+from .programs import Programs
 
 MASTERS = ("master-1", "master-2", "master-3")
 # What the two hosts of pair/ share; the apiservers' certificates are for it too.
 SHARED_ADDRESS = "10.77.0.30"
+PEERS = ("haproxy", "nginx")
 
 
 class ControlPlane:
     """Everything that exists before the balancer does."""
 
-    def __init__(self, kubernetes: Path, work: Path) -> None:
-        """`kubernetes`: the folder that kubernetes/build.sh printed; `work`: where logs and keys of this run go."""
+    def __init__(self, programs: Programs, work: Path) -> None:
+        """`work`: where logs and keys of this run go."""
         self.work = work
-        self.binaries = kubernetes / "bin"
+        self.programs = programs
         self.network = Network()
         self.balancer_host = self.network.add_host("balancer", 10)
         self.client_host = self.network.add_host("clients", 20)
         hosts = {name: self.network.add_host(name, 11 + index) for index, name in enumerate(MASTERS)}
         self.pair_hosts = (self.network.add_host("pair-1", 31), self.network.add_host("pair-2", 32))
+        # Hosts for the balancers that Fairlead is compared with, which are there for some scenarios only.
+        self.peer_hosts = {name: self.network.add_host(name, 41 + index) for index, name in enumerate(PEERS)}
         peers = {name: host.address for name, host in hosts.items()}
 
         self.trust = _make_trust(work / "pki")
         self.prober = self.trust.kubernetes.issue("fairlead", "/CN=fairlead")
         self.etcd_prober = self.trust.etcd.issue("fairlead", "/CN=fairlead")
+        balancers = [self.balancer_host.address, SHARED_ADDRESS, *(host.address for host in self.peer_hosts.values())]
         self.masters = {
-            name: Master(host, peers, [self.balancer_host.address, SHARED_ADDRESS], self.trust, self.binaries, work)
+            name: Master(host, peers, balancers, self.trust, programs, work)
             for name, host in hosts.items()
         }
         self.server = f"https://{self.balancer_host.address}:{API_PORT}"
@@ -46,6 +51,11 @@ class ControlPlane:
         self.shared_kubeconfig = write_kubeconfig(
             work / "shared.kubeconfig", f"https://{SHARED_ADDRESS}:{API_PORT}", self.trust.kubernetes, self.trust.admin
         )
+
+    def kubeconfig_for(self, host: Host) -> Path:
+        """An administrator's kubeconfig whose server is `host`: a balancer, or a master for clients that use none."""
+        server = f"https://{host.address}:{API_PORT}"
+        return write_kubeconfig(self.work / f"{host.name}.kubeconfig", server, self.trust.kubernetes, self.trust.admin)
 
     def start(self) -> None:
         """Starts etcd, then the apiservers, then the controllers; returns when every apiserver is ready."""
@@ -92,7 +102,7 @@ class ControlPlane:
 
     def kubectl_command(self, *arguments: str, kubeconfig: Path | None = None) -> list[str]:
         return [
-            str(self.binaries / "kubectl"),
+            str(self.programs.kubectl),
             f"--kubeconfig={kubeconfig or self.kubeconfig}",
             f"--cache-dir={self.work / 'kubectl-cache'}",
             *arguments,

@@ -1,6 +1,6 @@
 """One master in stacked topology: etcd, and a kube-apiserver that talks to this etcd member only.
 
-The flags are those of kubeadm 1.20. What differs: etcd does not wait for the disk, and nothing is restarted behind the
+The flags are those of kubeadm. What differs: etcd does not wait for the disk, and nothing is restarted behind the
 suite's back, because there is no kubelet.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from .network import Host
 from .pki import Authority, Identity, write_kubeconfig
 from .process import Process
+from .programs import Programs
 
 API_PORT = 6443
 SERVICE_RANGE = "10.96.0.0/12"
@@ -39,11 +40,14 @@ class Trust:
 class Master:
     """The four programs of one master, and questions to its apiserver and etcd that bypass the balancer."""
 
-    def __init__(self, host: Host, peers: dict[str, str], balancers: list[str], trust: Trust, binaries: Path, work: Path):
+    def __init__(
+        self, host: Host, peers: dict[str, str], balancers: list[str], trust: Trust, programs: Programs, work: Path
+    ) -> None:
         """`peers`: name to address of every master; `balancers`: the addresses that clients use."""
         self.host = host
         self.name = host.name
         self._trust = trust
+        self._programs = programs
         self._folder = work / host.name
         self._folder.mkdir(parents=True, exist_ok=True)
         names = [f"IP:{host.address}", "IP:127.0.0.1", "DNS:localhost"]
@@ -54,12 +58,12 @@ class Master:
         )
         self._etcd_identity = trust.etcd.issue(f"{self.name}-etcd", f"/CN={self.name}", names)
 
-        self.etcd = self._process("etcd", ["etcd", *self._etcd_flags(peers)])
-        self.apiserver = self._process("apiserver", [str(binaries / "kube-apiserver"), *self._apiserver_flags()])
+        self.etcd = self._process("etcd", [str(programs.etcd), *self._etcd_flags(peers)])
+        self.apiserver = self._process("apiserver", [programs.apiserver, *self._apiserver_flags()])
         self.controller_manager = self._process(
-            "controller-manager", [str(binaries / "kube-controller-manager"), *self._controller_manager_flags()]
+            "controller-manager", [programs.controller_manager, *self._controller_manager_flags()]
         )
-        self.scheduler = self._process("scheduler", [str(binaries / "kube-scheduler"), *self._scheduler_flags()])
+        self.scheduler = self._process("scheduler", [programs.scheduler, *self._scheduler_flags()])
         self._context = ssl.create_default_context(cafile=str(trust.kubernetes.certificate))
         self._context.load_cert_chain(str(trust.admin.certificate), str(trust.admin.key))
         self._etcd_context = ssl.create_default_context(cafile=str(trust.etcd.certificate))
@@ -155,7 +159,7 @@ class Master:
             f"--etcd-certfile={trust.apiserver_etcd_client.certificate}",
             f"--etcd-keyfile={trust.apiserver_etcd_client.key}",
             "--etcd-servers=https://127.0.0.1:2379",
-            "--insecure-port=0",
+            *(["--insecure-port=0"] if self._programs.has_insecure_ports else []),
             f"--proxy-client-cert-file={trust.front_proxy_client.certificate}",
             f"--proxy-client-key-file={trust.front_proxy_client.key}",
             "--requestheader-allowed-names=front-proxy-client",
@@ -184,7 +188,7 @@ class Master:
             "--controllers=*,bootstrapsigner,tokencleaner",
             f"--kubeconfig={kubeconfig}",
             "--leader-elect=true",
-            "--port=0",
+            *(["--port=0"] if self._programs.has_insecure_ports else []),
             f"--requestheader-client-ca-file={trust.front_proxy.certificate}",
             f"--root-ca-file={trust.kubernetes.certificate}",
             f"--service-account-private-key-file={trust.service_accounts.key}",
@@ -199,7 +203,7 @@ class Master:
             "--bind-address=127.0.0.1",
             f"--kubeconfig={kubeconfig}",
             "--leader-elect=true",
-            "--port=0",
+            *(["--port=0"] if self._programs.has_insecure_ports else []),
         ]
 
     def _kubeconfig(self, name: str, user: Identity) -> Path:

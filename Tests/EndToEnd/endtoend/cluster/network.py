@@ -35,10 +35,14 @@ Value = TypeVar("Value")
 class Host:
     """One namespace with one address."""
 
-    def __init__(self, namespace: str, name: str, address: str) -> None:
+    def __init__(self, namespace: str, name: str, subnet: str, number: int) -> None:
+        """`subnet`: the first three numbers of every address."""
         self.namespace = namespace
         self.name = name
-        self.address = address
+        self.address = f"{subnet}.{number}"
+        # Arguments of `ip route`. No host has the router's address.
+        self.subnet_route = (f"{subnet}.0/24", "dev", "eth0", "proto", "kernel", "scope", "link", "src", self.address)
+        self.default_route = ("default", "via", f"{subnet}.1", "dev", "eth0")
 
     def command(self, *command: str) -> list[str]:
         """`command`, run on this host. It is killed when the suite dies, however the suite dies (prctl(2)
@@ -72,6 +76,19 @@ class Host:
             raise failure[0]
         return outcome[0]
 
+    def ip(self, *arguments: str) -> None:
+        """ip(8) on this host's network."""
+        _ip("-n", self.namespace, *arguments)
+
+    def interface_down(self) -> None:
+        """Takes the host's own interface down: its routes vanish."""
+        self.ip("link", "set", "eth0", "down")
+
+    def interface_up(self) -> None:
+        """Takes it up again. The kernel brings the route of the subnet back by itself, and no other."""
+        self.ip("link", "set", "eth0", "up")
+        self.ip("route", "replace", *self.default_route)
+
     def kill_everything(self) -> None:
         """SIGKILL to every program on this host."""
         for pid in _programs(self.namespace):
@@ -98,7 +115,7 @@ class Network:
 
     def add_host(self, name: str, number: int) -> Host:
         """A host called `name` (at most nine characters, it names an interface) at address `number`."""
-        host = Host(f"{PREFIX}{os.getpid()}-{name}", name, f"{self._subnet}.{number}")
+        host = Host(f"{PREFIX}{os.getpid()}-{name}", name, self._subnet, number)
         _add_namespace(host.namespace)
         port = f"port-{name}"
         _ip(
@@ -106,11 +123,11 @@ class Network:
             *("peer", "name", "eth0", "netns", host.namespace),
         )
         _ip("-n", self._switch, "link", "set", port, "master", "br0", "up")
-        _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
-        _ip("-n", host.namespace, "link", "set", "eth0", "up")
-        _ip("-n", host.namespace, "link", "set", "lo", "up")
+        host.ip("address", "add", f"{host.address}/24", "dev", "eth0")
+        host.ip("link", "set", "eth0", "up")
+        host.ip("link", "set", "lo", "up")
         # Apiservers look for the default route to learn the address that they advertise.
-        _ip("-n", host.namespace, "route", "add", "default", "via", f"{self._subnet}.1")
+        host.ip("route", "add", *host.default_route)
         self.hosts[name] = host
         return host
 

@@ -8,10 +8,30 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..failure import Failure
+
+CA_SETTINGS = """\
+[ca]
+default_ca = this
+[this]
+database = {folder}/index.txt
+new_certs_dir = {folder}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = names
+x509_extensions = client
+[names]
+organizationName = optional
+commonName = supplied
+[client]
+basicConstraints = critical,CA:FALSE
+extendedKeyUsage = clientAuth
+"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,28 @@ class Authority:
             *("-out", str(identity.certificate), "-keyout", str(identity.key), *extensions),
         )
         return identity
+
+    def issue_for(self, file: str, subject: str, seconds: int) -> tuple[Identity, float]:
+        """A leaf for clients that expires after so few seconds, and when that is, in seconds since the epoch.
+
+        By openssl-ca(1), since openssl-req(1) counts in days.
+        """
+        identity = Identity(self._folder / f"{file}.crt", self._folder / f"{file}.key")
+        request, settings = self._folder / f"{file}.csr", self._folder / "ca.cnf"
+        settings.write_text(CA_SETTINGS.format(folder=self._folder))
+        (self._folder / "index.txt").touch()
+        _openssl(
+            *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject),
+            *("-out", str(request), "-keyout", str(identity.key)),
+        )
+        expiry = int(time.time()) + seconds
+        start, end = (time.strftime("%y%m%d%H%M%SZ", time.gmtime(moment)) for moment in (expiry - 3600, expiry))
+        _openssl(
+            *("ca", "-batch", "-notext", "-config", str(settings), "-startdate", start, "-enddate", end),
+            *("-cert", str(self.certificate), "-keyfile", str(self.identity.key)),
+            *("-in", str(request), "-out", str(identity.certificate)),
+        )
+        return identity, float(expiry)
 
 
 def signing_key(folder: Path) -> Identity:

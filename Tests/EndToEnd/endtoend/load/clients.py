@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -13,29 +14,73 @@ from ..waiting import wait_until
 from .records import Records
 
 
+@dataclass(frozen=True)
+class LoadSize:
+    """How many clients of each kind there are, and how often they ask."""
+
+    fresh: int = 20
+    # New connections a second and fresh client.
+    rate: int = 10
+    kept: int = 30
+    # Milliseconds between two GETs of a kept client.
+    interval: int = 500
+    # Clients that create one object after the other.
+    creates: int = 0
+
+
 class Load:
-    """Twenty clients with ten new connections a second each, and thirty that keep one with a watch and GETs.
+    """Twenty clients with ten new connections a second each, and thirty that keep one with a watch and GETs, unless
+    another size is given.
 
     The `with` block begins after three seconds in which every new connection was prompt: the time before the fault.
     """
 
-    def __init__(self, program: Path, cluster: ControlPlane, folder: Path) -> None:
+    def __init__(
+        self,
+        program: Path,
+        cluster: ControlPlane,
+        folder: Path,
+        size: LoadSize | None = None,
+        kubeconfig: Path | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        size = size or LoadSize()
         self._output = folder / "records.jsonl"
-        command = [str(program), "load", f"--kubeconfig={cluster.kubeconfig}", f"--output={self._output}"]
+        command = [
+            *(str(program), "load", f"--kubeconfig={kubeconfig or cluster.kubeconfig}", f"--output={self._output}"),
+            *(f"--fresh={size.fresh}", f"--rate={size.rate}", f"--kept={size.kept}", f"--interval={size.interval}ms"),
+            f"--creates={size.creates}",
+        ]
         self._process = Process("the load", cluster.client_host, command, folder / "load.log")
 
     def __enter__(self) -> Self:
-        self._process.start()
-        _wait_for_ready(self._process)
+        self.start()
+        self.wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._process.start()
+
+    def wait_until_ready(self) -> None:
+        _wait_for_ready(self._process)
+
+    def stop(self) -> None:
         self._process.stop(within=1)
 
     def finish(self) -> Records:
         """Ends the load, awaits its last requests (they have ten seconds) and reads what happened."""
+        self.end()
+        return self.read()
+
+    def end(self) -> None:
+        """Starts nothing more."""
         self._process.signal(signal.SIGTERM)
+
+    def read(self) -> Records:
+        """Awaits the last requests of a load that was ended, and reads what happened."""
         if self._process.wait_for_exit(within=15) != 0:
             raise Failure("the load program failed", self._process.log)
         return Records.read(self._output)

@@ -74,6 +74,14 @@ class Records:
         """The GETs on new and on kept connections."""
         return self.fresh + self._by_kind["get"]
 
+    @property
+    def creates(self) -> list[Record]:
+        """The creates of the creating clients."""
+        return self._by_kind["create"]
+
+    def creates_in_flight(self, moment: float) -> list[Record]:
+        return [each for each in self.creates if each.start is not None and each.start < moment < each.end]
+
     def longest_gap(self) -> float:
         """The longest time between two answered requests of one client, over all clients."""
         answered: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -117,6 +125,12 @@ class Records:
             for each in self._by_kind["opened"]
             if not each.failed and each.end < moment and each.master == master and each.connection not in closed
         ]
+
+    def watched_on(self, masters: Iterable[str], moment: float) -> list[int]:
+        """The kept connections with a watch that these masters served at `moment`."""
+        kept = {connection for master in masters for connection in self.kept_on(master, moment)}
+        watching = {each.connection for each in self._by_kind["watching"] if not each.failed and each.end < moment}
+        return sorted(kept & watching)
 
     def last_close(self, connections: list[int], since: float) -> float:
         """How long after `since` the last of these was closed or reset; infinite when one never was."""

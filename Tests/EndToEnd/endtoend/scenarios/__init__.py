@@ -5,6 +5,7 @@ from .all_apiservers_down import AllApiserversDown
 from .apiserver_hung import ApiserverHung
 from .apiserver_killed import ApiserverKilled
 from .apiserver_stopped import ApiserverStopped
+from .apiserver_stopped_gracefully import GRACEFUL_STOPS
 from .discovery import Discovery
 from .etcd_leader_killed import EtcdLeaderKilled
 from .etcd_leader_named import EtcdLeaderNamed
@@ -15,6 +16,8 @@ from .failover_rate import FailoverRate
 from .kubectl import Kubectl
 from .lease_handover import LeaseHandover
 from .link_cut import LinkCut
+from .own_certificate_expires import OwnCertificateExpires
+from .own_faults import OWN_FAULTS
 from .split import SPLITS
 from .two_hosts import TwoHosts
 
@@ -22,6 +25,7 @@ SCENARIOS: list[Scenario] = [
     Kubectl(),
     ApiserverKilled(),
     ApiserverStopped(),
+    *GRACEFUL_STOPS,
     ApiserverHung(),
     LinkCut(),
     EtcdMemberKilled(),
@@ -30,6 +34,8 @@ SCENARIOS: list[Scenario] = [
     *QUORUM_LOSSES,
     EtcdNospace(),
     AllApiserversDown(),
+    *OWN_FAULTS,
+    OwnCertificateExpires(),
     FailoverRate(),
     LeaseHandover(),
     Discovery(),
