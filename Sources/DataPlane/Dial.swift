@@ -31,7 +31,7 @@ struct Dial: ~Copyable {
     var attempts: [Attempt] = []
     /// All backends that were tried; none is tried twice.
     var tried: [BackendID] = []
-    /// Those of them that could not be dialed by a fault of this host. They are tried again in a moment.
+    /// Those of them that could not be dialed by a fault of this host or of the path. They are tried again in a moment.
     var unreachable: [BackendID] = []
     /// Whether the next attempt waits for this host, so that nothing is said about the backends that are being dialed.
     var awaitsHost = false

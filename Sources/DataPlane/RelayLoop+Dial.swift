@@ -201,8 +201,8 @@ extension RelayLoop {
         events.hostFailed(backend: backend.pointee.endpoint.id, error: error)
     }
 
-    /// Every backend was tried, and some could not be dialed by a fault of this host: those are tried again in a moment, within
-    /// the bound for connecting.
+    /// Every backend was tried, and some could not be dialed by a fault of this host or of the path: those are tried again in a
+    /// moment, within the bound for connecting.
     private func retryLater(_ dial: UnsafeMutablePointer<Dial>) {
         let unreachable = dial.pointee.unreachable
         dial.pointee.tried.removeAll { unreachable.contains($0) }
@@ -306,6 +306,12 @@ extension RelayLoop {
             hostFailed(slot, dial, attempt.backend, error)
         } else {
             dialFailed(slot, attempt.backend, failure, isCounted: attempt.isSuspect)
+            // An ICMP message ends a connect at once, as silence does not. The client waits for both.
+            if case .connect(let error) = failure, FaultClass.isWithoutPath(error),
+                let id = backends[Int(attempt.backend)]?.pointee.endpoint.id
+            {
+                dial.pointee.unreachable.append(id)
+            }
         }
         if !dial.pointee.attempts.contains(where: \.isConnected),
             let frontend = frontends[Int(table[slot].pointee.frontend)]

@@ -115,7 +115,8 @@ package final class TLSClientContext: Sendable {
         let file = options.inline.cert == nil ? options.certFile.map { " \($0)" } ?? "" : ""
         let name = "the client certificate\(file) (\(options.fieldNames.cert))"
         func date(_ seconds: Int64) -> String { UTCDate(secondsSince1970: seconds).rfc3339 }
-        if summary.notAfter < seconds { return "\(name) expired on \(date(summary.notAfter)): renew it" }
+        // Its last second counts as over: the server may read its clock some milliseconds later.
+        if summary.notAfter <= seconds { return "\(name) expired on \(date(summary.notAfter)): renew it" }
         if summary.notBefore > seconds {
             return "\(name) is not valid before \(date(summary.notBefore)): check this host's clock"
         }

@@ -34,6 +34,12 @@ package enum FaultClass: Hashable, Sendable, CaseIterable {
         case later
     }
 
+    /// Whether an error says that there is no path: this host's routing table, neighbour discovery or the network does. It may
+    /// be back in a moment.
+    package static func isWithoutPath(_ error: Errno) -> Bool {
+        error == .networkUnreachable || error == .hostUnreachable
+    }
+
     /// Classifies an error of a connection.
     package init(_ error: Errno, at moment: Moment) {
         switch error {

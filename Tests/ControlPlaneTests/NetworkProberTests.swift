@@ -344,6 +344,30 @@ struct NetworkProberTests {
         }
     }
 
+    @Test(
+        "After a 401 to an expired client certificate the next probe makes a new connection, which reads a renewed file"
+    )
+    func renewedClientCertificate() async throws {
+        let server = try ScriptedServer(tls: pki.server()) { _ in
+            Array(repeating: [.readRequest, .text("HTTP/1.1 401 Unauthorized\nContent-Length: 0\n\n")], count: 5)
+                .flatMap(\.self)
+        }
+        let identity = try pki.authority.issue(
+            commonName: "prober", isServer: false, validFor: .seconds(3_600), notBeforeOffset: .seconds(-7_200))
+        let file = try pki.directory.write("prober.pem", identity.certificatePEM + identity.keyPEM)
+        let prober = NetworkProber(
+            address: server.address,
+            options: ProbeOptions(tls: TLSClientOptions(caFile: pki.caFile, certFile: file)), connectionEnded: {})
+        for count in 1...3 {
+            guard case .hostFault = await prober.ask(.readiness, timeout: .seconds(10)).verdict else {
+                Issue.record("not a fault of this host")
+                return
+            }
+            #expect(server.accepted == count)
+        }
+        await prober.close()
+    }
+
     @Test("A server that refuses the client certificate in TLS shows a fault of this host, and life")
     func refusedClientCertificate() async throws {
         let server = try HTTPServer(listen: Self.loopback, tls: pki.server(clientCA: pki.authority)) { _ in

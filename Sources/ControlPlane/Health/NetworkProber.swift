@@ -58,7 +58,11 @@ actor NetworkProber: BackendProber {
         // Refused for what this host has shown, or lacks to show: no fault of the backend.
         if answer.verdict == .unauthorized {
             let fault = await connections.clientCertificateFault(at: Int64(WallClock.seconds())) ?? remark
-            if let fault { answer.verdict = .hostFault(fault, answered: true) }
+            if let fault {
+                answer.verdict = .hostFault(fault, answered: true)
+                // A renewed file is read for a new connection only.
+                await keepIdle(atMost: 0)
+            }
         }
         return answer
     }
