@@ -57,6 +57,7 @@ extension RelayLoop {
         frontend.pointee.firstByteTimeout = nanoseconds(options.connection.firstByteTimeout)
         frontend.pointee.halfCloseTimeout = nanoseconds(options.connection.halfCloseTimeout)
         frontend.pointee.idleTimeout = options.connection.idleTimeout.map(nanoseconds) ?? 0
+        frontend.pointee.silentClientDelay = options.silentClientDelay.map(nanoseconds) ?? .max
         frontend.pointee.settledOptions = options.connection.settledOptions
         // Only accepted connections inherit; those that stand keep what they have.
         for case let listener? in listeners where listener.frontend == Int32(index) {

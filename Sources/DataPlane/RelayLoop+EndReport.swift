@@ -43,6 +43,7 @@ extension EndedConnection.Cause {
             case (.reset, .clientClosedEarly): .clientClosedEarly
             case (.reset, .queueTimeouts): .queueTimeout
             case (.reset, .refusedByQueue): .queueFull
+            case (.reset, .loops): .loop
             case (.reset, _): .reset
             }
     }

@@ -29,6 +29,8 @@ enum FrontendCounter: Int, CaseIterable {
     case replays
     case refusedByQueue
     case queueTimeouts
+    case loops
+    case lastResortRefusals
     case queueNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case queueBuckets
@@ -164,6 +166,8 @@ final class FrontendShared: Sendable {
     let active = Atomic<Int>(0)
     /// Connections that wait for their turn to be dialled, over all workers.
     let queued = Atomic<Int>(0)
+    /// Bounds the searches without a backend that is known to serve.
+    let lastResort = LastResortBudget()
     let rows: CounterRows
     /// Open connections by source host; used only while a limit a source is set.
     let sources = Locked<[UInt64: Int]>([:])
@@ -223,6 +227,10 @@ package struct FrontendCounters: Sendable, Equatable {
     package var refusedByQueue: UInt64 = 0
     /// Reset because their turn did not come within `connect.timeout`.
     package var queueTimeouts: UInt64 = 0
+    /// Reset because their ClientHello came back while a backend was being dialed with it.
+    package var loops: UInt64 = 0
+    /// Of `unanswered`: reset at once because too many in this second had tried all backends in vain.
+    package var lastResortRefusals: UInt64 = 0
     /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
     /// ended in a dial are counted, and only those who had to wait.
     package var queueCounts: [UInt64] = []
@@ -252,6 +260,8 @@ package struct FrontendCounters: Sendable, Equatable {
         queued = shared.queued.load(ordering: .relaxed)
         refusedByQueue = sum(.refusedByQueue)
         queueTimeouts = sum(.queueTimeouts)
+        loops = sum(.loops)
+        lastResortRefusals = sum(.lastResortRefusals)
         queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
         queueCounts = (0...FrontendShared.queueBounds.count).map {
             shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)

@@ -94,7 +94,8 @@ extension Daemon: AdminSource {
             connections: FrontendStatus.Connections(
                 active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
                 dialFailures: counters?.dialFailures ?? 0,
-                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0) + (counters?.queueTimeouts ?? 0),
+                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0) + (counters?.queueTimeouts ?? 0)
+                    + (counters?.loops ?? 0),
                 queued: counters?.queued ?? 0),
             backends: backends)
     }
@@ -179,6 +180,14 @@ extension Daemon {
             family(
                 "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
                 \.notReplayable),
+            family(
+                "loops_total",
+                "Connections reset because their ClientHello came back while a backend was being dialed with it.",
+                \.loops),
+            family(
+                "last_resort_refused_total",
+                "Unanswered connections reset at once because too many in that second had tried all backends in vain.",
+                \.lastResortRefusals),
             family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
             family(
                 "queue_refused_total", "Connections reset because too many waited for their turn to be dialled.",

@@ -43,6 +43,8 @@ final class BackendWatch {
     var departure: String?
     /// Since when it drains for that.
     var departedAt: Instant?
+    /// Why it is not dialed at all: its address leads back to this daemon.
+    var loop: String?
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
 
@@ -78,11 +80,12 @@ final class BackendWatch {
 
     /// The state as people see it: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
-        isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
+        if loop != nil { return .down }
+        return isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
     }
 
     /// Whether it gets no new connections although its probes would allow it.
-    private var isTakenOut: Bool { administrative == .drained || departure != nil }
+    private var isTakenOut: Bool { administrative == .drained || departure != nil || loop != nil }
 
     /// Whether it is known from a discovery alone.
     var isDiscovered: Bool { specification.source != "static" }
@@ -111,7 +114,9 @@ final class BackendWatch {
     func status(at instant: Instant) -> BackendHealthStatus {
         let isDrained = administrative == .drained && health.state.isUsable
         let reason =
-            if isDrained {
+            if let loop {
+                loop
+            } else if isDrained {
                 "drained by the operator; otherwise \(health.state): \(health.reason)"
             } else if let departure {
                 shownState == .draining ? departure : "\(health.reason); \(departure)"

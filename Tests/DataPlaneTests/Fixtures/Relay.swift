@@ -126,10 +126,12 @@ final class Counter: Sendable {
 final class RecordedEvents: DataPlaneEvents {
     private let dials = Locked<[(BackendID, DialFailure)]>([])
     private let pauses = Locked<[Errno]>([])
+    private let loops = Locked<[SocketAddress?]>([])
     private let ends = Locked<[EndedConnection]>([])
 
     func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
     func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
+    func loopFound(frontend: String, client: SocketAddress?) { loops.withLock { $0.append(client) } }
 
     func connectionEnded(_ connection: EndedConnection) { ends.withLock { $0.append(connection) } }
 
@@ -140,6 +142,9 @@ final class RecordedEvents: DataPlaneEvents {
     func failures(of backend: Backend) -> [DialFailure] {
         dials.withLock { $0.filter { $0.0 == backend.id }.map(\.1) }
     }
+
+    /// Where hellos came back from.
+    var loopClients: [SocketAddress?] { loops.withLock { $0 } }
 
     var acceptPauses: [Errno] { pauses.withLock { $0 } }
 }
