@@ -14,7 +14,7 @@ final class LastResortBudget: Sendable {
 
     /// Whether one more may try at a time in monotonic nanoseconds.
     func admit(at now: UInt64) -> Bool {
-        let second = now / 1_000_000_000 << Self.countBits
+        let second = (now / 1_000_000_000) << Self.countBits
         var state = window.load(ordering: .relaxed)
         while true {
             let count = state >> Self.countBits == second >> Self.countBits ? state - second : 0
@@ -28,7 +28,7 @@ final class LastResortBudget: Sendable {
 
     /// One that had tried was answered.
     func giveBack(at now: UInt64) {
-        let second = now / 1_000_000_000 << Self.countBits
+        let second = (now / 1_000_000_000) << Self.countBits
         var state = window.load(ordering: .relaxed)
         while state > second, state >> Self.countBits == second >> Self.countBits {
             let (exchanged, current) = window.compareExchange(expected: state, desired: state - 1, ordering: .relaxed)

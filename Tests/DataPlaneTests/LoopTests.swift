@@ -21,7 +21,7 @@ extension DataPlaneSuite {
 
         @Test func silentClientIsNotDialedFor() async throws {
             let backend = try Backend(id: 1)
-            let relay = try Relay(backends: [backend])
+            let relay = try Relay(backends: [backend]) { $0.silentClientDelay = nil }
             let check = try await relay.connect()
             try await until("it is accepted") { try relay.counters.accepted == 1 }
             check.close()
@@ -45,7 +45,10 @@ extension DataPlaneSuite {
 
         @Test func silentClientIsResetAfterItsTime() async throws {
             let backend = try Backend(id: 1)
-            let relay = try Relay(backends: [backend]) { $0.connection.firstByteTimeout = .milliseconds(50) }
+            let relay = try Relay(backends: [backend]) {
+                $0.silentClientDelay = nil
+                $0.connection.firstByteTimeout = .milliseconds(50)
+            }
             let client = try await relay.connect()
             #expect(try await client.endsInReset())
             try await relay.becomesIdle()
@@ -54,7 +57,7 @@ extension DataPlaneSuite {
         }
 
         @Test func helloThatComesBackIsRefused() async throws {
-            let relay = try Relay(workers: 2, isPublished: false)
+            let relay = try Relay(workers: 2, isPublished: false) { $0.silentClientDelay = nil }
             publish(relay.address, 1, to: Relay.frontend, of: relay)
             let client = try await relay.connect(from: Self.elsewhere)
             try await client.send(Hello.recorded)
@@ -67,7 +70,7 @@ extension DataPlaneSuite {
         }
 
         @Test func helloThatComesBackFromItsOwnHostMakesFewLaps() async throws {
-            let relay = try Relay(workers: 2, isPublished: false)
+            let relay = try Relay(workers: 2, isPublished: false) { $0.silentClientDelay = nil }
             publish(relay.address, 1, to: Relay.frontend, of: relay)
             let client = try await relay.connect()
             try await client.send(Hello.recorded)
@@ -78,7 +81,7 @@ extension DataPlaneSuite {
         }
 
         @Test func frontendsThatDialEachOtherRefuseTheHello() async throws {
-            let relay = try Relay(workers: 2, isPublished: false)
+            let relay = try Relay(workers: 2, isPublished: false) { $0.silentClientDelay = nil }
             try relay.plane.open(FrontendOptions(name: "other", listen: [Backend.loopback]))
             let other = try #require(relay.plane.addresses(ofFrontend: "other").first)
             publish(other, 1, to: Relay.frontend, of: relay)
@@ -93,7 +96,7 @@ extension DataPlaneSuite {
 
         @Test func helloIsKnownUntilItsBackendAnswers() async throws {
             let backend = try Backend(id: 1)
-            let relay = try Relay(backends: [backend])
+            let relay = try Relay(backends: [backend]) { $0.silentClientDelay = nil }
             // A balancer in front that replays one hello to two addresses of this one.
             let clients = [try await relay.connect(), try await relay.connect()]
             var servers: [Peer] = []
@@ -118,7 +121,7 @@ extension DataPlaneSuite {
 
         @Test func silentClientAndHelloAreHandedOver() async throws {
             let backend = try Backend(id: 1)
-            let former = try Relay(backends: [backend])
+            let former = try Relay(backends: [backend]) { $0.silentClientDelay = nil }
             let silent = try await former.connect()
             let dialing = try await former.connect()
             try await dialing.send(Hello.recorded)

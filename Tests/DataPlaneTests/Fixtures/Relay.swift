@@ -21,7 +21,9 @@ final class Relay: Sendable {
     ) throws {
         plane = try DataPlane(
             workers: workers, maxConnections: maxConnections, reportsEnds: reportsEnds, events: events)
-        var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
+        // Dialed for at once, so that a test need not have its clients send anything.
+        var options = FrontendOptions(
+            name: Self.frontend, listen: [listen], algorithm: .roundRobin, silentClientDelay: .zero)
         change(&options)
         if let record { plane.inherit(record) }
         try plane.open(options)
