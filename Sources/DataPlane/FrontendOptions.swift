@@ -20,8 +20,8 @@ package struct FrontendOptions: Sendable, Equatable {
     /// The most new connections a second to one backend, over all workers, at least 1; nil: no limit. Clients beyond it wait
     /// for their turn, within `connect.timeout`.
     package var maxConnectionRate: Int?
-    /// When a backend is dialed for a client that has sent nothing: for protocols where the server speaks first. nil: never,
-    /// the client is reset after `firstByteTimeout`.
+    /// When a backend is dialed for a client that has sent nothing: for protocols where the server speaks first. 0: at accept.
+    /// nil: never, the client is reset after `firstByteTimeout`.
     package var silentClientDelay: Duration?
 
     /// How backends are dialled.

@@ -79,6 +79,7 @@ extension RelayLoop {
 
     private mutating func closeFrontend(_ index: FrontendIndex) {
         closeListeners { $0.frontend == Int32(index) }
+        dialForSilentClients(of: index)
         adopt(PoolView(snapshot: .empty, endpoints: []), frontend: index)
         guard let frontend = frontends[index] else { return }
         if frontend.pointee.connectionCount == 0 {

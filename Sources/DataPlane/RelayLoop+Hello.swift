@@ -21,10 +21,14 @@ extension RelayLoop {
     mutating func awaitClient(_ slot: Int) {
         guard let frontend = frontends[Int(table[slot].pointee.frontend)] else { return end(slot, .reset) }
         let dial = takeDial(slot)
-        dial.pointee.awaitsClient = true
-        dial.pointee.answerBy = now + frontend.pointee.firstByteTimeout
         let delay = frontend.pointee.silentClientDelay
-        dial.pointee.nextAttemptAt = delay == .max ? .max : now + delay
+        if delay == 0 {
+            beginSearch(slot, dial)
+        } else {
+            dial.pointee.awaitsClient = true
+            dial.pointee.answerBy = now + frontend.pointee.firstByteTimeout
+            dial.pointee.nextAttemptAt = delay == .max ? .max : now + delay
+        }
         settle(slot)
     }
 
@@ -35,6 +39,18 @@ extension RelayLoop {
         dial.pointee.giveUpAt = now + frontend.pointee.connectTimeout
         dial.pointee.answerBy = now + frontend.pointee.firstByteTimeout
         dialNext(slot)
+    }
+
+    /// Begins the search for all clients of a frontend that is about to close: later there is no pool.
+    mutating func dialForSilentClients(of index: FrontendIndex) {
+        for slot in 0..<table.usedSlots {
+            let connection = table[slot]
+            guard connection.pointee.state == .dialing, connection.pointee.frontend == Int32(index) else { continue }
+            let dial = dial(slot)
+            guard dial.pointee.awaitsClient else { continue }
+            beginSearch(slot, dial)
+            settle(slot)
+        }
     }
 
     /// Enters the client's hello among those being dialed. False when it is there already, so that it has come back.

@@ -129,12 +129,12 @@ extension DataPlaneSuite {
             #expect(try await server.receive(Hello.recorded.count) == Hello.recorded)
             try await until("both are accepted") { try former.counters.active == 2 }
             let relay = try await former.handOver(backends: [backend])
-            let stranger = try await relay.connect(from: Self.elsewhere)
-            try await stranger.send(Hello.recorded)
-            #expect(try await stranger.endsInReset())
             try await silent.send("?")
             let second = try await backend.accept()
             #expect(try await second.receiveText(1) == "?")
+            let stranger = try await relay.connect(from: Self.elsewhere)
+            try await stranger.send(Hello.recorded)
+            #expect(try await stranger.endsInReset())
             #expect(try relay.counters.loops == 1)
         }
 

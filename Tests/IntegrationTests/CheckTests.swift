@@ -61,8 +61,8 @@ import Testing
         for command in ["check", "run"] {
             let result = try await FairleadBinary.run(command, "--config", file)
             #expect(result.exitCode == 78)
-            #expect(result.errors.contains("4:66: frontends[0].backends[0].address"), "\(result.errors)")
-            #expect(result.errors.contains("5:64: frontends[1].backends[0].address"))
+            #expect(result.errors.contains("4:72: frontends[0].backends[0].address"), "\(result.errors)")
+            #expect(result.errors.contains("5:70: frontends[1].backends[0].address"))
         }
     }
 }
