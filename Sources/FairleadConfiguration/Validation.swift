@@ -73,10 +73,12 @@ struct Validation {
                 let isOwn = own.path.hasPrefix("\(frontendPath).")
                 let line = findings.position(of: own.path).line
                 let listener =
-                    isOwn ? "the frontend's own listen address \(own.address)" : "\(own.path) (line \(line)) on this host"
+                    isOwn
+                    ? "the frontend's own listen address \(own.address)" : "\(own.path) (line \(line)) on this host"
                 let loop = isOwn ? "which would dial itself" : "so that frontends dial each other"
                 findings.report(
-                    "\(path).address", "\(backend.address) leads to \(listener), \(loop); give the backend's own address")
+                    "\(path).address",
+                    "\(backend.address) leads to \(listener), \(loop); give the backend's own address")
             } else if backend.address.isUnspecified {
                 findings.report("\(path).address", "\(backend.address) is every local address; give the backend's own")
             }
@@ -93,12 +95,14 @@ struct Validation {
         }
     }
 
-    /// Where a connection to an address would arrive at a frontend of this file, as far as this host's addresses are known.
+    /// Where a connection to an address would arrive at a frontend of this file, as far as the host's addresses are known.
     private func listener(reaching target: SocketAddress) -> (path: String, address: SocketAddress)? {
         for (index, frontend) in configuration.frontends.enumerated() {
             for (position, address) in frontend.listen.enumerated() {
                 let path = "frontends[\(index)].listen[\(position)]"
-                if areSound(path), Binding(address).reaches(Binding(target), on: hostAddresses) { return (path, address) }
+                if areSound(path), Binding(address).reaches(Binding(target), on: hostAddresses) {
+                    return (path, address)
+                }
             }
         }
         return nil

@@ -81,7 +81,8 @@ final class BackendWatch {
     /// The state as people see it: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
         if loop != nil { return .down }
-        return isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
+        return isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown)
+            ? .draining : health.state
     }
 
     /// Whether it gets no new connections although its probes would allow it.

@@ -1,0 +1,1 @@
+"""Measurements of what Fairlead promises about the network. Started by ../run."""
