@@ -95,7 +95,7 @@ struct Validation {
         }
     }
 
-    /// Where a connection to an address would arrive at a frontend of this file, as far as the host's addresses are known.
+    /// Where a connection to an address would arrive at a frontend of this file, by the host's addresses as they are known.
     private func listener(reaching target: SocketAddress) -> (path: String, address: SocketAddress)? {
         for (index, frontend) in configuration.frontends.enumerated() {
             for (position, address) in frontend.listen.enumerated() {
@@ -173,7 +173,7 @@ private struct Binding: Hashable, CustomStringConvertible {
         self == other || address.port == other.address.port && (covers(other) || other.covers(self))
     }
 
-    /// Whether a connection to `target` would arrive at this listener on a host with these addresses, as far as they tell.
+    /// Whether a connection to `target` would arrive at this listener on a host with these addresses.
     func reaches(_ target: Binding, on hostAddresses: [SocketAddress]) -> Bool {
         guard address.port != 0, address.port == target.address.port else { return false }
         guard self != target else { return true }
