@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -54,6 +57,28 @@ int64_t clinux_tcp_silence_milliseconds(int descriptor) {
 
 int clinux_accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags) {
     return accept4(descriptor, address, length, flags);
+}
+
+int clinux_address_changes(void) {
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (descriptor < 0) return -1;
+    struct sockaddr_nl address;
+    memset(&address, 0, sizeof address);
+    address.nl_family = AF_NETLINK;
+    address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0) return descriptor;
+    int error = errno;
+    close(descriptor);
+    errno = error;
+    return -1;
+}
+
+int clinux_take_address_changes(int descriptor) {
+    char buffer[8192];
+    int changes = 0;
+    // ENOBUFS: some were lost, which is a change like any other.
+    while (recv(descriptor, buffer, sizeof buffer, 0) > 0 || errno == ENOBUFS || errno == EINTR) changes = 1;
+    return changes;
 }
 
 int clinux_pipe2(int descriptors[2], int flags) { return pipe2(descriptors, flags); }

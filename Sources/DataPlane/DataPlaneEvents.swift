@@ -9,6 +9,11 @@ package protocol DataPlaneEvents: Sendable {
     func hostFailed(backend: BackendID, error: Errno)
     /// Accepting pauses for 100 ms, or until a connection ends: the system has no descriptor or memory to give.
     func acceptPaused(frontend: String, error: Errno)
+    /// A client was reset because its ClientHello came back while a backend was being dialed with it: a backend leads to a
+    /// frontend of this daemon. At most one a second and worker.
+    ///
+    /// - Parameter client: The host that brought it back; nil when the system does not tell.
+    func loopFound(frontend: String, client: SocketAddress?)
     /// A client's connection is over. Told only by a data plane that `reportsEnds`.
     func connectionEnded(_ connection: EndedConnection)
 }
@@ -35,6 +40,8 @@ package struct EndedConnection: Sendable, Equatable {
         case queueTimeout
         /// Too many waited for that.
         case queueFull
+        /// Its ClientHello came back while a backend was being dialed with it.
+        case loop
     }
 
     /// The backend's end of it.

@@ -58,6 +58,10 @@ struct Dial: ~Copyable {
     var isExhausted = false
     /// Nothing is known to serve: everything is tried at once, with short bounds.
     var isLastResort = false
+    /// No backend is dialed before the client has sent its first bytes.
+    var awaitsClient = false
+    /// The client's hello among those being dialed.
+    var ticket: HelloTable.Ticket?
     /// The role of the first attempt that was sent bytes of the client; nil: none was.
     var firstRecipient: UInt8?
     /// The client's bytes were sent to a second backend.
@@ -124,6 +128,8 @@ struct Dial: ~Copyable {
         isTurnedAway = false
         isExhausted = false
         isLastResort = false
+        awaitsClient = false
+        ticket = nil
         firstRecipient = nil
         isReplayed = false
     }

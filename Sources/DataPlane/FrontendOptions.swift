@@ -20,6 +20,9 @@ package struct FrontendOptions: Sendable, Equatable {
     /// The most new connections a second to one backend, over all workers, at least 1; nil: no limit. Clients beyond it wait
     /// for their turn, within `connect.timeout`.
     package var maxConnectionRate: Int?
+    /// When a backend is dialed for a client that has sent nothing: for protocols where the server speaks first. 0: at accept.
+    /// nil: never, the client is reset after `firstByteTimeout`.
+    package var silentClientDelay: Duration?
 
     /// How backends are dialled.
     package struct Connect: Sendable, Equatable {
@@ -95,7 +98,7 @@ package struct FrontendOptions: Sendable, Equatable {
     package init(
         name: String, listen: [SocketAddress], algorithm: Algorithm = .leastConnections, connect: Connect = Connect(),
         connection: ConnectionOptions = ConnectionOptions(), maxConnections: Int? = nil,
-        maxConnectionsPerSource: Int? = nil, maxConnectionRate: Int? = nil
+        maxConnectionsPerSource: Int? = nil, maxConnectionRate: Int? = nil, silentClientDelay: Duration? = nil
     ) {
         self.name = name
         self.listen = listen
@@ -105,5 +108,6 @@ package struct FrontendOptions: Sendable, Equatable {
         self.maxConnections = maxConnections
         self.maxConnectionsPerSource = maxConnectionsPerSource
         self.maxConnectionRate = maxConnectionRate
+        self.silentClientDelay = silentClientDelay
     }
 }

@@ -73,7 +73,7 @@ extension RelayLoop {
         frontend.pointee.connectionCount += 1
         noteClient(slot, source)
         guard register(client, slot, role: EventToken.client) else { return end(slot, .reset) }
-        startDialing(slot)
+        awaitClient(slot)
     }
 
     /// Registers a descriptor once for everything, edge-triggered. False when the kernel has no memory for it.

@@ -58,6 +58,7 @@ extension RelayLoop {
         frontend.pointee.halfCloseTimeout = nanoseconds(options.connection.halfCloseTimeout)
         frontend.pointee.idleTimeout = options.connection.idleTimeout.map(nanoseconds) ?? 0
         frontend.pointee.userTimeout = nanoseconds(options.connection.userTimeout)
+        frontend.pointee.silentClientDelay = options.silentClientDelay.map(nanoseconds) ?? .max
         frontend.pointee.settledOptions = options.connection.settledOptions
         // Only accepted connections inherit; those that stand keep what they have.
         for case let listener? in listeners where listener.frontend == Int32(index) {
@@ -79,6 +80,7 @@ extension RelayLoop {
 
     private mutating func closeFrontend(_ index: FrontendIndex) {
         closeListeners { $0.frontend == Int32(index) }
+        dialForSilentClients(of: index)
         adopt(PoolView(snapshot: .empty, endpoints: []), frontend: index)
         guard let frontend = frontends[index] else { return }
         if frontend.pointee.connectionCount == 0 {

@@ -4,7 +4,8 @@ import SystemIO
 
 // Finding a backend that answers.
 //
-//   time  0        the first choice is dialled; the client's bytes wait in its socket
+//   before         the client's first bytes are awaited (`RelayLoop+Hello`)
+//   time  0        the first choice is dialled
 //         at once  nothing is known to serve: all are dialled, and the first to answer wins
 //         at once  refused, reset or closed without a byte: the next choice, with the same first bytes
 //         at once  a fault of this host (no route, no port): the next choice; those that failed so again after 100 ms
@@ -27,17 +28,6 @@ extension RelayLoop {
     private static var dialsInReserve: Int { 64 }
 
     // MARK: Starting
-
-    /// Begins the search for a connection that was just accepted.
-    mutating func startDialing(_ slot: Int) {
-        let connection = table[slot]
-        guard let frontend = frontends[Int(connection.pointee.frontend)] else { return end(slot, .reset) }
-        let dial = takeDial(slot)
-        dial.pointee.giveUpAt = now + frontend.pointee.connectTimeout
-        dial.pointee.answerBy = now + frontend.pointee.firstByteTimeout
-        dialNext(slot)
-        settle(slot)
-    }
 
     /// Gives a connection a dial that is not in use.
     mutating func takeDial(_ slot: Int) -> UnsafeMutablePointer<Dial> {
@@ -118,6 +108,10 @@ extension RelayLoop {
             let index = backendIndices[member.id.rawValue]
             if let rate, let index, !takePlace(index, rate, isItsTurn: isItsTurn) { continue }
             if dial.pointee.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
+                guard dial.pointee.isLastResort || frontend.pointee.shared.lastResort.admit(at: now) else {
+                    frontend.pointee.row.add(FrontendCounter.lastResortRefusals.rawValue, 1)
+                    return .none
+                }
                 noteLastResort(dial, frontend)
             }
             dial.pointee.tried.append(member.id)
@@ -366,6 +360,7 @@ extension RelayLoop {
         guard position >= 0 else { return }
         let dial = dial(slot)
         leaveQueue(slot, dial)
+        leaveHellos(dial)
         while !dial.pointee.attempts.isEmpty { closeAttempt(dial, dial.pointee.attempts.count - 1) }
         dial.pointee.recycle(keepsFlight: vacantDials.count < Self.dialsInReserve)
         vacantDials.append(position)
@@ -403,9 +398,10 @@ extension RelayLoop {
             return now >= dial.pointee.giveUpAt ? abandon(slot, .queueTimeouts) : settle(slot)
         }
         if now >= dial.pointee.answerBy {
-            // Before a backend has connected the client's bytes are not read: it may have said all that it should.
+            // Where the client's bytes are not read yet, it may have sent all that it should.
             let clientWasSilent =
-                dial.pointee.hello == .incomplete && dial.pointee.attempts.contains(where: \.isConnected)
+                dial.pointee.hello == .incomplete
+                && (dial.pointee.awaitsClient || dial.pointee.attempts.contains(where: \.isConnected))
             if !clientWasSilent {
                 for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             }
@@ -425,7 +421,9 @@ extension RelayLoop {
             for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             return abandon(slot, .unanswered)
         }
-        if now >= dial.pointee.nextAttemptAt {
+        if now >= dial.pointee.nextAttemptAt, dial.pointee.awaitsClient {
+            beginSearch(slot, dial)
+        } else if now >= dial.pointee.nextAttemptAt {
             if !dial.pointee.awaitsHost {
                 for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
             }

@@ -45,6 +45,7 @@ extension EndedConnection.Cause {
             case (.reset, .refusedByQueue): .queueFull
             case (.reset, .deadClients): .clientDead
             case (.reset, .deadBackends): .backendDead
+            case (.reset, .loops): .loop
             case (.reset, _): .reset
             }
     }

@@ -2,7 +2,7 @@ import Balancing
 import Synchronization
 import SystemIO
 
-// The client's first flight: read once some backend could take it, sent to every backend that has connected, kept until
+// The client's first flight: read before a backend is dialed, sent to every backend that has connected, kept until
 // one of them has answered.
 
 extension RelayLoop {
@@ -10,6 +10,11 @@ extension RelayLoop {
     /// is not known that it may be sent twice.
     mutating func sendFlight(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
         guard readFlight(slot, dial) else { return }
+        if dial.pointee.awaitsClient {
+            guard dial.pointee.hello != .incomplete else { return }
+            beginSearch(slot, dial)
+            guard table[slot].pointee.state == .dialing else { return }
+        }
         var position = 0
         while position < dial.pointee.attempts.count {
             let attempt = dial.pointee.attempts[position]
@@ -51,13 +56,15 @@ extension RelayLoop {
         }
     }
 
-    /// Reads the client's first bytes, once some backend could take them. False when the client is gone.
+    /// Reads the client's first bytes, unless a backend is being dialed that cannot take them yet. False when the client is
+    /// gone, or was reset.
     private mutating func readFlight(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) -> Bool {
         let connection = table[slot]
-        // Before a backend has connected the bytes wait in the client's socket; but an end must be noticed.
-        guard dial.pointee.attempts.contains(where: \.isConnected) || connection.pointee.sides[0].peerClosed else {
-            return true
-        }
+        // For a client that was dialed for in silence the bytes wait in its socket; but an end must be noticed.
+        guard
+            dial.pointee.awaitsClient || dial.pointee.attempts.contains(where: \.isConnected)
+                || connection.pointee.sides[0].peerClosed
+        else { return true }
         while dial.pointee.hello == .incomplete, connection.pointee.sides[0].isReadable,
             !connection.pointee.sides[0].hasEnded
         {
@@ -83,7 +90,13 @@ extension RelayLoop {
                     connection.pointee.sides[0].isReadable = false
                 }
                 dial.pointee.hello = ClientHello(scanning: dial.pointee.sentFlight)
-                if case .replayable(let traffic) = dial.pointee.hello { connection.pointee.traffic = traffic }
+                if case .replayable(let traffic) = dial.pointee.hello {
+                    connection.pointee.traffic = traffic
+                    guard enterHellos(slot, dial) else {
+                        refuseLoop(slot)
+                        return false
+                    }
+                }
             case .wouldBlock:
                 connection.pointee.sides[0].isReadable = false
             case .failed:
@@ -131,6 +144,9 @@ extension RelayLoop {
         if let backend = backends[Int(attempt.backend)] {
             backend.pointee.row.add(BackendCounter.connections.rawValue, 1)
             backend.pointee.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.pointee.flightBytes))
+        }
+        if dial.pointee.isLastResort {
+            frontends[Int(connection.pointee.frontend)]?.pointee.shared.lastResort.giveBack(at: now)
         }
         discardDial(slot)
         armTimer(slot)

@@ -228,7 +228,11 @@ extension RelayLoop {
         dial.pointee.isExhausted = search.isExhausted
         dial.pointee.isLastResort = search.isLastResort
         dial.pointee.isReplayed = search.isReplayed
+        // No search that has begun is without both.
+        dial.pointee.awaitsClient = search.tried.isEmpty && search.giveUpAt == .max
         dial.pointee.restoreFlight(search.flight, isOpaque: search.isOpaque)
+        // Among those of another process it is none that came back; whether it does is for this one to find out.
+        if dial.pointee.mayBeSentTwice { _ = enterHellos(slot, dial) }
         for attempt in search.attempts {
             dial.pointee.attempts.append(
                 Dial.Attempt(

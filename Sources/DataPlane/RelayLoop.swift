@@ -12,6 +12,8 @@ struct RelayLoop: ~Copyable {
     struct Limits: Sendable {
         /// The connections of the whole process. The kernel spreads clients by hash, so that one worker may have all.
         let process: ProcessConnections
+        /// The ClientHellos being dialed, on all workers.
+        let hellos = HelloTable()
         /// Descriptors from this number on are not the relay's: a worker that gets one gives it back, as if there were none
         /// left. The system gives out the lowest number that is free, so a high one shows how many are open.
         var descriptorCeiling = Int32.max
@@ -63,6 +65,8 @@ struct RelayLoop: ~Copyable {
         var halfCloseTimeout: UInt64 = 0
         var idleTimeout: UInt64 = 0
         var userTimeout: UInt64 = 0
+        /// `.max`: never.
+        var silentClientDelay = UInt64.max
         /// For backends' sockets of connections that have lasted.
         var settledOptions: [SocketOption] = []
     }
@@ -115,6 +119,8 @@ struct RelayLoop: ~Copyable {
     var peerWatch = PeerWatch()
     /// When accepting goes on after the system had run out of descriptors; 0: it is not paused.
     var acceptResumesAt: UInt64 = 0
+    /// When the control plane was last informed of a loop; 0: never.
+    var loopReportedAt: UInt64 = 0
     /// When the first place is due that somebody waits for; `.max`: nobody waits.
     var queueWakesAt = UInt64.max
     /// When the alarm fires, at the latest when something is due; `.max`: it is not set. What is due later by now is looked at

@@ -34,6 +34,8 @@ enum FrontendCounter: Int, CaseIterable {
     case hostFaults
     case deadClients
     case deadBackends
+    case loops
+    case lastResortRefusals
     case queueNanoseconds
     /// The first of the histogram's buckets; the rest follow.
     case queueBuckets
@@ -169,6 +171,8 @@ final class FrontendShared: Sendable {
     let active = Atomic<Int>(0)
     /// Connections that wait for their turn to be dialled, over all workers.
     let queued = Atomic<Int>(0)
+    /// Bounds the searches without a backend that is known to serve.
+    let lastResort = LastResortBudget()
     let rows: CounterRows
     /// Open connections by source host; used only while a limit a source is set.
     let sources = Locked<[UInt64: Int]>([:])
@@ -234,6 +238,10 @@ package struct FrontendCounters: Sendable, Equatable {
     package var deadClients: UInt64 = 0
     /// Reset because the backend had vanished, in the same sense.
     package var deadBackends: UInt64 = 0
+    /// Reset because their ClientHello came back while a backend was being dialed with it.
+    package var loops: UInt64 = 0
+    /// Of `unanswered`: reset at once because too many in this second had tried all backends in vain.
+    package var lastResortRefusals: UInt64 = 0
     /// How many waits took up to each of `queueBoundsSeconds`, not cumulative; the last is above them all. Only waits that
     /// ended in a dial are counted, and only those who had to wait.
     package var queueCounts: [UInt64] = []
@@ -266,6 +274,8 @@ package struct FrontendCounters: Sendable, Equatable {
         hostFaults = sum(.hostFaults)
         deadClients = sum(.deadClients)
         deadBackends = sum(.deadBackends)
+        loops = sum(.loops)
+        lastResortRefusals = sum(.lastResortRefusals)
         queueSeconds = Double(sum(.queueNanoseconds)) / 1e9
         queueCounts = (0...FrontendShared.queueBounds.count).map {
             shared.rows.sum(FrontendCounter.queueBuckets.rawValue + $0)

@@ -1,4 +1,4 @@
-import SystemIO
+package import SystemIO
 
 /// Reads `fairlead.dev/v1alpha1` files.
 ///
@@ -14,10 +14,15 @@ package enum ConfigurationLoader {
     /// - Parameters:
     ///   - path: The file. Its folder is where relative paths in it begin.
     ///   - checkingFiles: Whether the files that it names must be readable.
+    ///   - hostAddresses: This host's addresses; nil: as they are now, as far as they can be read.
     /// - Returns: The configuration, complete and valid.
     /// - Throws: Every fault of the file, or one without field when it cannot be read at all.
-    package static func load(path: String, checkingFiles: Bool = true) throws(ConfigurationFaults) -> Configuration {
-        try parse(text: read(path), path: path, checkingFiles: checkingFiles)
+    package static func load(
+        path: String, checkingFiles: Bool = true, hostAddresses: [SocketAddress]? = nil
+    ) throws(ConfigurationFaults) -> Configuration {
+        try parse(
+            text: read(path), path: path, checkingFiles: checkingFiles,
+            hostAddresses: hostAddresses ?? (try? NetworkInterfaces.addresses()) ?? [])
     }
 
     /// Gives faults the places of their fields: for those that show only when the values are used, such as a key that does not
@@ -69,10 +74,11 @@ package enum ConfigurationLoader {
     ///   - text: YAML, at most `sizeLimit` bytes.
     ///   - path: Where the text comes from: for messages, and for relative paths in it.
     ///   - checkingFiles: Whether the files that it names must be readable. Without it nothing blocks.
+    ///   - hostAddresses: This host's addresses: a backend there, where a frontend listens, would be Fairlead itself.
     /// - Returns: The configuration, complete and valid.
     /// - Throws: Every fault of the text.
     package static func parse(
-        text: String, path: String, checkingFiles: Bool = true
+        text: String, path: String, checkingFiles: Bool = true, hostAddresses: [SocketAddress] = []
     ) throws(ConfigurationFaults) -> Configuration {
         let findings = Findings()
         guard text.utf8.count <= sizeLimit else {
@@ -84,7 +90,7 @@ package enum ConfigurationLoader {
         let files = FileReferences(configurationFile: path)
         var configuration = walk(document, files, findings)
         document.reportUnseenDuplicates(findings)
-        Validation(configuration: configuration, findings: findings).run()
+        Validation(configuration: configuration, hostAddresses: hostAddresses, findings: findings).run()
         if checkingFiles { files.check(findings) }
         if let faults = findings.faults(in: path) { throw faults }
         if configuration.etcd?.members.isEmpty == true { configuration.etcd = nil }

@@ -3,6 +3,8 @@ import SystemIO
 /// What must hold between fields. Each field is right by itself here, or else already reported and left alone.
 struct Validation {
     let configuration: Configuration
+    /// This host's addresses, as far as they are known.
+    var hostAddresses: [SocketAddress] = []
     let findings: Findings
 
     /// Reports everything that does not fit together.
@@ -30,7 +32,7 @@ struct Validation {
         reportRepeated(frontend.backends.map(\.name), backends, field: "name")
         reportRepeated(frontend.backends.map { Binding($0.address) }, backends, field: "address")
         for (index, backend) in frontend.backends.enumerated() {
-            check(backend, of: frontend, at: "\(backends)[\(index)]", frontendPath: path)
+            check(backend, at: "\(backends)[\(index)]", frontendPath: path)
         }
     }
 
@@ -65,17 +67,18 @@ struct Validation {
         }
     }
 
-    private func check(
-        _ backend: Configuration.Backend, of frontend: Configuration.Frontend, at path: String, frontendPath: String
-    ) {
+    private func check(_ backend: Configuration.Backend, at path: String, frontendPath: String) {
         if areSound("\(path).address") {
-            let own = frontend.listen.indices.first {
-                areSound("\(frontendPath).listen[\($0)]")
-                    && Binding(frontend.listen[$0]).reaches(Binding(backend.address))
-            }
-            if let own {
-                let listener = "the frontend's own listen address \(frontend.listen[own])"
-                findings.report("\(path).address", "\(backend.address) leads to \(listener), which would dial itself")
+            if let own = listener(reaching: backend.address) {
+                let isOwn = own.path.hasPrefix("\(frontendPath).")
+                let line = findings.position(of: own.path).line
+                let listener =
+                    isOwn
+                    ? "the frontend's own listen address \(own.address)" : "\(own.path) (line \(line)) on this host"
+                let loop = isOwn ? "which would dial itself" : "so that frontends dial each other"
+                findings.report(
+                    "\(path).address",
+                    "\(backend.address) leads to \(listener), \(loop); give the backend's own address")
             } else if backend.address.isUnspecified {
                 findings.report("\(path).address", "\(backend.address) is every local address; give the backend's own")
             }
@@ -90,6 +93,19 @@ struct Validation {
                 ?? "the members are \(names.prefix(10).joined(separator: ", "))"
             findings.report("\(path).etcdMember", "\"\(member)\" names no member of etcd.members; \(hint)")
         }
+    }
+
+    /// Where a connection to an address would arrive at a frontend of this file, by the host's addresses as they are known.
+    private func listener(reaching target: SocketAddress) -> (path: String, address: SocketAddress)? {
+        for (index, frontend) in configuration.frontends.enumerated() {
+            for (position, address) in frontend.listen.enumerated() {
+                let path = "frontends[\(index)].listen[\(position)]"
+                if areSound(path), Binding(address).reaches(Binding(target), on: hostAddresses) {
+                    return (path, address)
+                }
+            }
+        }
+        return nil
     }
 
     /// Reports listeners that the system could not tell apart.
@@ -157,10 +173,13 @@ private struct Binding: Hashable, CustomStringConvertible {
         self == other || address.port == other.address.port && (covers(other) || other.covers(self))
     }
 
-    /// Whether a connection to `target` would arrive at this listener, as far as the addresses alone tell.
-    func reaches(_ target: Binding) -> Bool {
+    /// Whether a connection to `target` would arrive at this listener on a host with these addresses.
+    func reaches(_ target: Binding, on hostAddresses: [SocketAddress]) -> Bool {
         guard address.port != 0, address.port == target.address.port else { return false }
-        return self == target || covers(target) && (target.isLoopback || target.address.isUnspecified)
+        guard self != target else { return true }
+        return covers(target)
+            && (target.isLoopback || target.address.isUnspecified
+                || hostAddresses.contains { $0.unmapped == target.address.withPort(0) })
     }
 
     private func covers(_ other: Binding) -> Bool {

@@ -74,6 +74,7 @@ extension EndedConnection.Cause {
         case .clientClosedEarly: "the client left before a backend had answered"
         case .queueTimeout: "its turn to be dialled did not come in time"
         case .queueFull: "too many waited for their turn to be dialled"
+        case .loop: "its ClientHello came back from a backend"
         }
     }
 }

@@ -86,6 +86,16 @@ extension Daemon {
         return try result.get()
     }
 
+    /// Says which changed fields wait for a restart.
+    func noteFixedFields(_ former: Configuration, _ new: Configuration) {
+        var fields: [String] = []
+        if former.admin != new.admin { fields.append("admin") }
+        if former.workers != new.workers { fields.append("workers") }
+        if former.logging != new.logging { fields.append("logging") }
+        guard !fields.isEmpty else { return }
+        logger.warning("changes to \(fields.joined(separator: ", ")) take effect at the next start")
+    }
+
     /// What the service manager shows.
     func statusLine() async -> String {
         StatusLine.render(await status(), reloadFaults: reloadFaults, upgradeFaults: upgradeFaults)

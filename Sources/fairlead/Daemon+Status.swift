@@ -108,7 +108,8 @@ extension Daemon: AdminSource {
             connections: FrontendStatus.Connections(
                 active: counters?.active ?? 0, accepted: counters?.accepted ?? 0, refused: counters?.refused ?? 0,
                 dialFailures: counters?.dialFailures ?? 0,
-                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0) + (counters?.queueTimeouts ?? 0),
+                reset: (counters?.resets ?? 0) + (counters?.unanswered ?? 0) + (counters?.queueTimeouts ?? 0)
+                    + (counters?.loops ?? 0),
                 queued: counters?.queued ?? 0),
             backends: backends)
     }
@@ -213,6 +214,14 @@ extension Daemon {
             family(
                 "not_replayable_total", "Connections whose first bytes were not a ClientHello that can be sent twice.",
                 \.notReplayable),
+            family(
+                "loops_total",
+                "Connections reset because their ClientHello came back while a backend was being dialed with it.",
+                \.loops),
+            family(
+                "last_resort_refused_total",
+                "Unanswered connections reset at once because too many in that second had tried all backends in vain.",
+                \.lastResortRefusals),
             family("accept_pauses_total", "Times that accepting paused for want of descriptors.", \.acceptPauses),
             MetricFamily(
                 "fairlead_frontend_dead_peers_total", .counter,

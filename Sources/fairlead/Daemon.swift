@@ -39,6 +39,8 @@ actor Daemon {
     /// What speaks to the Kubernetes API.
     var kubernetes = KubernetesParts()
     private let observer: RelayObserver
+    /// Reports that this host has other addresses.
+    var addressWatch: AddressWatch?
     var admin: AdminServer?
     /// What a former process has left; taken up at the start.
     private var inheritance: Inheritance?
@@ -96,7 +98,7 @@ actor Daemon {
         self.signals = signals
         self.logger = logger
         let logsConnections = configuration.logging.connections
-        observer = RelayObserver(logger: logger, logsConnections: logsConnections)
+        observer = RelayObserver(logger: logger, events: events, logsConnections: logsConnections)
         let capacity = Self.connectionCapacity(descriptors: descriptors, workers: workers)
         guard capacity >= Self.leastCapacity else {
             let least = Self.reserve(workers: workers) + 2 * Self.leastCapacity
@@ -149,7 +151,10 @@ actor Daemon {
         }
         self.controllers = controllers
         observer.observe(controllers)
+        watchAddresses()
+        let own = ownListeners(of: controllers.map(\.name))
         for (controller, frontend) in zip(controllers, loaded.configuration.frontends) {
+            await controller.setOwnListeners(own)
             await prepareDiscovery(controller, frontend)
             if let etcdOutlook { await controller.take(etcd: etcdOutlook) }
         }
@@ -263,16 +268,19 @@ actor Daemon {
             throw error
         }
 
+        let own = ownListeners(of: configuration.frontends.map(\.name))
         let removed = controllers.filter { !wanted.contains($0.name) }
         var ordered: [FrontendController] = []
         for frontend in configuration.frontends {
             if let controller = controllers.first(where: { $0.name == frontend.name }) {
+                await controller.setOwnListeners(own)
                 await controller.apply(
                     policy: frontend.healthPolicy, probe: frontend.probeOptions,
                     backends: frontend.backendSpecifications)
                 ordered.append(controller)
             } else {
                 let controller = makeController(frontend)
+                await controller.setOwnListeners(own)
                 await controller.start()
                 ordered.append(controller)
                 announce(frontend)
@@ -320,16 +328,6 @@ actor Daemon {
                 .filter { configured, _ in wanted[frontend.name]?.contains(configured) != true }
                 .map { _, bound in bound }
         }
-    }
-
-    /// Says which changed fields wait for a restart.
-    private func noteFixedFields(_ former: Configuration, _ new: Configuration) {
-        var fields: [String] = []
-        if former.admin != new.admin { fields.append("admin") }
-        if former.workers != new.workers { fields.append("workers") }
-        if former.logging != new.logging { fields.append("logging") }
-        guard !fields.isEmpty else { return }
-        logger.warning("changes to \(fields.joined(separator: ", ")) take effect at the next start")
     }
 
     // MARK: Stopping

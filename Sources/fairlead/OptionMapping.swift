@@ -26,8 +26,12 @@ extension Configuration.Frontend {
                 idleTimeout: connection.idleTimeout == .zero ? nil : connection.idleTimeout),
             maxConnections: limits.maxConnections == 0 ? nil : limits.maxConnections,
             maxConnectionsPerSource: limits.maxConnectionsPerSource == 0 ? nil : limits.maxConnectionsPerSource,
-            maxConnectionRate: balancing.maxConnectionRate == 0 ? nil : balancing.maxConnectionRate)
+            maxConnectionRate: balancing.maxConnectionRate == 0 ? nil : balancing.maxConnectionRate,
+            silentClientDelay: health.protocol == .tcp ? Self.silentClientDelay : nil)
     }
+
+    /// Where the backends' protocol is not known, the server may speak first: a silent client is dialed for after 250 ms.
+    private static var silentClientDelay: Duration { .milliseconds(250) }
 
     /// How states follow from probes.
     var healthPolicy: HealthPolicy {

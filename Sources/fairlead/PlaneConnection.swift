@@ -33,17 +33,26 @@ struct RelayPublisher: PoolPublisher {
 final class RelayObserver: DataPlaneEvents {
     private let controllers = Locked<[FrontendController]>([])
     private let logger: Logger
+    private let eventLog: EventLog
     /// When a pause was logged last, in monotonic nanoseconds.
     private let pauseLoggedAt = Locked<UInt64?>(nil)
+    /// When a loop was reported last, by its frontend.
+    private let loopReportedAt = Locked<[String: UInt64]>([:])
     /// Takes the ends of connections; nil: they are not logged.
     let connectionLog: ConnectionLog?
 
     /// Between two lines about pauses, which come ten a second and worker while descriptors are short: 10 s.
     private static let pauseLogInterval: UInt64 = 10_000_000_000
 
-    /// - Parameter logsConnections: Whether the end of each client's connection is logged.
-    init(logger: Logger, logsConnections: Bool) {
+    /// Between two reports of loops through one frontend: 10 s.
+    private static let loopReportInterval: UInt64 = 10_000_000_000
+
+    /// - Parameters:
+    ///   - events: Gets each loop.
+    ///   - logsConnections: Whether the end of each client's connection is logged.
+    init(logger: Logger, events: EventLog, logsConnections: Bool) {
         self.logger = logger
+        eventLog = events
         connectionLog = logsConnections ? ConnectionLog(logger: logger) : nil
     }
 
@@ -64,6 +73,24 @@ final class RelayObserver: DataPlaneEvents {
     }
 
     func connectionEnded(_ connection: EndedConnection) { connectionLog?.add(connection) }
+
+    func loopFound(frontend: String, client: SocketAddress?) {
+        let isNews = loopReportedAt.withLock { last in
+            let now = MonotonicClock.nanoseconds()
+            if let last = last[frontend], now < last + Self.loopReportInterval { return false }
+            last[frontend] = now
+            return true
+        }
+        guard isNews else { return }
+        let source = client?.host ?? "a client that is gone"
+        let cause = "a ClientHello came back from \(source) while a backend was being dialed with it"
+        eventLog.record("frontend/\(frontend)", from: "", to: "loop", cause: cause)
+        logger.error(
+            """
+            frontend \(frontend): \(cause), so a backend leads back to this frontend. Compare the addresses of the backends \
+            with those that Fairlead and other balancers listen on, and look for NAT rules on the way
+            """, metadata: ["frontend": "\(frontend)"])
+    }
 
     func acceptPaused(frontend: String, error: Errno) {
         let isNews = pauseLoggedAt.withLock { last in

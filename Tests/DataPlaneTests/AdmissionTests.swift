@@ -160,7 +160,8 @@ extension DataPlaneSuite {
             try await relay.settle()
             #expect(try relay.counters.queued <= 16)
             #expect(try relay.counters.refusedByQueue > refused)
-            var options = FrontendOptions(name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin)
+            var options = FrontendOptions(
+                name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin, silentClientDelay: .zero)
             options.connect.timeout = .seconds(15)
             relay.plane.apply(try relay.plane.bind(options))
             var servers: [Peer] = []
@@ -259,7 +260,8 @@ extension DataPlaneSuite {
 
         @Test(arguments: [nil, 1_000]) func reloadThatLiftsTheLimitServesAllWhoWait(rate: Int?) async throws {
             let backend = try Backend(id: 1)
-            var options = FrontendOptions(name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin)
+            var options = FrontendOptions(
+                name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin, silentClientDelay: .zero)
             options.connect.timeout = .seconds(3_600)
             let relay = try Relay(workers: 2, backends: [backend]) {
                 $0.maxConnectionRate = 1
@@ -281,7 +283,8 @@ extension DataPlaneSuite {
 
         @Test func reloadThatSetsALimitHoldsForThoseWhoComeAfter() async throws {
             let backend = try Backend(id: 1)
-            var options = FrontendOptions(name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin)
+            var options = FrontendOptions(
+                name: Relay.frontend, listen: [Backend.loopback], algorithm: .roundRobin, silentClientDelay: .zero)
             let relay = try Relay(backends: [backend])
             var pairs: [(client: Peer, server: Peer)] = []
             for _ in 0..<10 { pairs.append(try await relay.pair(backend)) }
@@ -373,9 +376,11 @@ extension DataPlaneSuite {
                 $0.connect.firstByte = .milliseconds(50)
             }
             var clients: [Peer] = []
-            for _ in 0..<20 {
+            for number in 0..<20 {
                 clients.append(try await relay.connect())
-                try await clients[clients.count - 1].send(Hello.recorded)
+                var hello = Hello.recorded
+                hello[11] = UInt8(number)
+                try await clients[number].send(hello)
             }
             var servers: [Peer] = []
             try await until("all are served by the one that answers") {

@@ -78,4 +78,22 @@ import Testing
         #expect(result.output.hasPrefix("\(file): valid\n"), "\(result.output)")
         #expect(result.errors.isEmpty)
     }
+
+    @Test func `frontends that dial each other are refused by check and start`() async throws {
+        let pki = try ThrowAwayPKI()
+        let text = """
+            apiVersion: fairlead.dev/v1alpha1
+            kind: LoadBalancerConfiguration
+            frontends:
+            - {name: a, listen: ["127.0.0.1:16443"], backends: [{name: x, address: "127.0.0.1:17443"}]}
+            - {name: b, listen: ["0.0.0.0:17443"], backends: [{name: y, address: "127.0.0.1:16443"}]}
+            """
+        let file = try pki.directory.write("loop.yaml", text)
+        for command in ["check", "run"] {
+            let result = try await FairleadBinary.run(command, "--config", file)
+            #expect(result.exitCode == 78)
+            #expect(result.errors.contains("4:72: frontends[0].backends[0].address"), "\(result.errors)")
+            #expect(result.errors.contains("5:70: frontends[1].backends[0].address"))
+        }
+    }
 }

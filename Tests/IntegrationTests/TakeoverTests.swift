@@ -159,6 +159,7 @@ import Testing
         try await fairlead.wait(for: "all to be down") { $0.frontends[0].backends.allSatisfy { $0.state == "down" } }
         let (end, time) = try await timed {
             let connection = try await RawConnection(to: address)
+            try await connection.send(Array("GET ".utf8))
             return try await connection.end()
         }
         #expect(end == .reset)

@@ -77,6 +77,10 @@ int clinux_pidfd_open(pid_t process);
 int clinux_signalfd(const sigset_t *signals);
 /// Takes the next of them and returns its number; 0: none waits.
 int clinux_take_signal(int descriptor);
+/// A socket that becomes readable when this host gets or loses an address or a link changes: non-blocking, close-on-exec
+/// (rtnetlink(7)). And the call that reads all that it has; 0: there was nothing.
+int clinux_address_changes(void);
+int clinux_take_address_changes(int descriptor);
 /// The process's environment (environ(7)): a list of NAME=value that ends with NULL.
 char **clinux_environment(void);
 /// The process's arguments, the name first: a list that ends with NULL, as the kernel has passed it to the program. Needs

@@ -225,6 +225,12 @@ package actor DiscoveryWatcher {
         await takeObjects()
     }
 
+    /// This host's addresses are others now: what is listed is read again, because a frontend's own address is no backend.
+    package func hostAddressesChanged() async {
+        guard !isStopped, !objects.isEmpty else { return }
+        await takeObjects()
+    }
+
     private func takeObjects() async {
         let listed = ListedAddresses(objects.values, portName: options.portName, own: ownListeners())
         if let reason = listed.firstDropped {

@@ -47,6 +47,8 @@ final class BackendWatch {
     var departedAt: Instant?
     /// Whether it is drained and gets new connections all the same, by the pool that was published last.
     var isLastResort = false
+    /// Why it is not dialed at all: its address leads back to this daemon.
+    var loop: String?
     /// What was logged once and need not be again.
     var saidOnce: Set<String> = []
 
@@ -85,11 +87,13 @@ final class BackendWatch {
 
     /// The state for status and log: `draining` when the operator drains it although it serves.
     var shownState: BackendState {
-        isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown) ? .draining : health.state
+        if loop != nil { return .down }
+        return isTakenOut && (health.state.isUsable || departure != nil && health.state == .unknown)
+            ? .draining : health.state
     }
 
     /// Whether it gets no new connections although its probes would allow it.
-    private var isTakenOut: Bool { administrative != .enabled || departure != nil }
+    private var isTakenOut: Bool { administrative != .enabled || departure != nil || loop != nil }
 
     /// Whether it is known from a discovery alone.
     var isDiscovered: Bool { specification.source != "static" }
@@ -105,7 +109,7 @@ final class BackendWatch {
     var isUsable: Bool { health.state.isUsable && !isTakenOut }
 
     /// Whether clients are served by it, if only as the last resort.
-    var isServing: Bool { isUsable || administrative == .drained && health.state.isUsable }
+    var isServing: Bool { isUsable || administrative == .drained && loop == nil && health.state.isUsable }
 
     /// The backend as the data plane sees it at `instant`.
     func member(at instant: Instant) -> PoolMember {
@@ -133,7 +137,9 @@ final class BackendWatch {
             case .excluded: "drained hard by the operator"
             }
         let reason =
-            if let operatorReason, health.state.isUsable || isLastResort {
+            if let loop {
+                loop
+            } else if let operatorReason, health.state.isUsable || isLastResort {
                 "\(operatorReason); otherwise \(health.state): \(judged ?? health.reason)"
             } else if let departure {
                 shownState == .draining ? departure : "\(health.reason); \(departure)"

@@ -32,7 +32,7 @@ extension FrontendController {
     /// Where apiservers may answer: the usable ones in any order, then the others.
     package func apiAddresses() -> [SocketAddress] {
         let usable = watches.filter(\.isUsable).map(\.specification.address)
-        let others = watches.filter { !$0.isUsable }.map(\.specification.address)
+        let others = watches.filter { !$0.isUsable && $0.loop == nil }.map(\.specification.address)
         return usable.shuffled() + others
     }
 
@@ -76,7 +76,10 @@ extension FrontendController {
 
     /// Whether a draining backend need not stay: it serves nobody any more, and nothing is lost with it.
     private func hasDeparted(_ watch: BackendWatch) -> Bool {
-        guard let departedAt = watch.departedAt, watch.administrative == .enabled else { return false }
+        // One that leads back here stays, so that the status says why it is not dialed.
+        guard let departedAt = watch.departedAt, watch.administrative == .enabled, watch.loop == nil else {
+            return false
+        }
         // Until then a worker may still dial it by the pool before.
         guard clock.now() >= departedAt + Self.departureInterval else { return false }
         if watch.health.state.isUsable, !watches.contains(where: { $0 !== watch && $0.isUsable }) { return false }

@@ -24,6 +24,8 @@ package actor FrontendController {
     private(set) var configured: [BackendSpecification]
     /// What a discovery stands for; nil: there is none.
     var discovered: DiscoveredBackends?
+    /// Where this daemon itself listens.
+    var ownListeners = OwnListeners(listen: [])
     /// The task that waits for draining backends to leave.
     var departures: Int?
     /// The faults of this host that are met now.
@@ -117,6 +119,7 @@ package actor FrontendController {
         former = nil
         hasStarted = true
         noteMembers(at: clock.now())
+        noteLoops()
         publish()
         for watch in watches { plan(watch) }
     }
@@ -183,6 +186,7 @@ package actor FrontendController {
         }
         noteMembers(at: clock.now())
         noteDepartures(departing)
+        noteLoops()
         publish()
         noteGuard()
         for watch in watches {
@@ -228,7 +232,7 @@ extension FrontendController {
     /// Publishes the pool if it differs from what was published last.
     func publish() {
         let now = clock.now()
-        let members = watches.map { $0.member(at: now) }
+        let members = watches.filter { $0.loop == nil }.map { $0.member(at: now) }
         if members != published {
             published = members
             let snapshot = PoolSnapshot(members: members)

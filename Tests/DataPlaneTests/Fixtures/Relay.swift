@@ -21,7 +21,9 @@ final class Relay: Sendable {
     ) throws {
         plane = try DataPlane(
             workers: workers, maxConnections: maxConnections, reportsEnds: reportsEnds, events: events)
-        var options = FrontendOptions(name: Self.frontend, listen: [listen], algorithm: .roundRobin)
+        // Dialed for at once, so that a test need not have its clients send anything.
+        var options = FrontendOptions(
+            name: Self.frontend, listen: [listen], algorithm: .roundRobin, silentClientDelay: .zero)
         change(&options)
         if let record { plane.inherit(record) }
         try plane.open(options)
@@ -127,11 +129,13 @@ final class RecordedEvents: DataPlaneEvents {
     private let dials = Locked<[(BackendID, DialFailure)]>([])
     private let hostFaults = Locked<[(BackendID, Errno)]>([])
     private let pauses = Locked<[Errno]>([])
+    private let loops = Locked<[SocketAddress?]>([])
     private let ends = Locked<[EndedConnection]>([])
 
     func dialFailed(backend: BackendID, _ failure: DialFailure) { dials.withLock { $0.append((backend, failure)) } }
     func hostFailed(backend: BackendID, error: Errno) { hostFaults.withLock { $0.append((backend, error)) } }
     func acceptPaused(frontend: String, error: Errno) { pauses.withLock { $0.append(error) } }
+    func loopFound(frontend: String, client: SocketAddress?) { loops.withLock { $0.append(client) } }
 
     func connectionEnded(_ connection: EndedConnection) { ends.withLock { $0.append(connection) } }
 
@@ -149,6 +153,9 @@ final class RecordedEvents: DataPlaneEvents {
     func hostFaults(of backend: BackendID) -> [Errno] {
         hostFaults.withLock { $0.filter { $0.0 == backend }.map(\.1) }
     }
+
+    /// Where hellos came back from.
+    var loopClients: [SocketAddress?] { loops.withLock { $0 } }
 
     var acceptPauses: [Errno] { pauses.withLock { $0 } }
 }
