@@ -51,4 +51,6 @@ class OwnCertificateExpires(Scenario):
         judge_own_faults(stage, result, outcomes, host_faults, [Span(expiry, over, "expired certificate", "expired on")])
         failed = [each for each in outcomes[0].records.requests if each.failed]
         result.expect(not failed, f"{len(failed)} GETs failed though only the probes had no valid certificate")
+        degraded = outcomes[0].watcher.called("degraded", expiry)
+        result.expect(not degraded, f"{', '.join(sorted(degraded))} called degraded for the balancer's own certificate")
         return result
