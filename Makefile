@@ -15,7 +15,6 @@ TEST_PACKAGES := $(BUILD_PACKAGES) openssl curl $(if $(shell command -v kubectl)
 INSTALL_PACKAGES := binutils python3
 DEB_PACKAGES := dpkg-dev xz-utils
 SYSTEMD_PACKAGES := systemd systemd-container debootstrap python3 util-linux lintian man-db iproute2
-NETWORK_PACKAGES := haproxy iproute2 libnginx-mod-stream nftables nginx python3
 COSTS_PACKAGES := $(BUILD_PACKAGES) binutils python3 strace valgrind
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 SWIFT_SOURCES := Sources Tests Benchmarks Package.swift
@@ -95,7 +94,6 @@ e2e: release ## Runs real Kubernetes behind it and breaks things (root; builds K
 	Tests/EndToEnd/run
 
 network: release ## Measures dead, quiet and strange peers beside HAProxy and nginx, in namespaces (root)
-	$(call need,$(NETWORK_PACKAGES))
 	Tests/Network/run
 
 costs: release ## Counts instructions, allocations and system calls, and fails where one has grown
