@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -84,7 +85,8 @@ def short(address: Address, count: int, at_once: int = 1) -> None:
     for _ in range(count // at_once):
         connections = [socket.create_connection(address, TIMEOUT_SECONDS) for _ in range(at_once)]
         for connection in connections:
-            connection.sendall(hello)
+            # With random bytes of its own (RFC 8446 section 4.1.2): the same ones at once would be a loop.
+            connection.sendall(hello[:11] + os.urandom(32) + hello[43:])
         for connection in connections:
             left = len(hello)
             while left > 0:
