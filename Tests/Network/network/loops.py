@@ -10,7 +10,7 @@
 A loop that can be known is refused: `check` and `run` exit with 78, or the backend is not dialed. In any other the three
 requests and the first probes may cost at most 50 connections, on all hosts together, and each client is reset within 1 s.
 
-FAIRLEAD_BINARY names another binary than the debug build's.
+FAIRLEAD_BINARY names another binary than .build/release/fairlead.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from endtoend.failure import Failure
 from endtoend.waiting import now, observe, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-BINARY = os.environ.get("FAIRLEAD_BINARY", str(REPOSITORY / ".build/debug/fairlead"))
+BINARY = os.environ.get("FAIRLEAD_BINARY", str(REPOSITORY / ".build/release/fairlead"))
 REQUESTS = 3
 CONNECTIONS_LIMIT = 50
 RESET_SECONDS = 1.0
