@@ -56,6 +56,8 @@ extension DataPlaneSuite {
             try await second.send("end")
             second.finishSending()
             #expect(try await client.receiveToEnd() == Array("end".utf8))
+            #expect(try relay.counters(silent).unansweredHellos == 1 && relay.counters(silent).answeredHellos == 0)
+            #expect(try relay.counters(backend).unansweredHellos == 0 && relay.counters(backend).answeredHellos == 1)
             client.close()
             second.close()
             try await relay.becomesIdle()

@@ -60,12 +60,7 @@ extension FrontendController {
             watch.departure = reason
             watch.departedAt = reason == nil ? nil : clock.now()
             let words = reason ?? "among the endpoints of \(discovered?.service ?? "") again"
-            if watch.shownState != shown {
-                watch.since = clock.wallSeconds()
-                events.record(
-                    "backend/\(name)/\(watch.specification.name)", from: "\(shown)", to: "\(watch.shownState)",
-                    cause: words)
-            }
+            recordChange(of: watch, from: shown, cause: words)
             logger.notice(
                 "backend \(watch.specification.name) \(reason == nil ? "is back" : "drains"): \(words)",
                 metadata: metadata(watch))

@@ -26,12 +26,7 @@ extension FrontendController {
             let shown = watch.shownState
             watch.loop = loop
             let cause = loop ?? "\(address) does not lead back to this host any more"
-            if watch.shownState != shown {
-                watch.since = clock.wallSeconds()
-                events.record(
-                    "backend/\(name)/\(watch.specification.name)", from: "\(shown)", to: "\(watch.shownState)",
-                    cause: cause)
-            }
+            recordChange(of: watch, from: shown, cause: cause)
             logger.log(
                 level: loop == nil ? .notice : .error,
                 "backend \(watch.specification.name) is \(loop == nil ? "dialed again" : "not dialed"): \(cause)",

@@ -192,6 +192,14 @@ extension FrontendController {
         noteGuard()
     }
 
+    /// Records that a backend's shown state has changed by something else than its health, if it has.
+    func recordChange(of watch: BackendWatch, from shown: BackendState, cause: String) {
+        guard watch.shownState != shown else { return }
+        watch.since = clock.wallSeconds()
+        events.record(
+            "backend/\(name)/\(watch.specification.name)", from: "\(shown)", to: "\(watch.shownState)", cause: cause)
+    }
+
     /// Tells people of a transition.
     ///
     /// - Parameter shownBefore: The state that they were shown last.
