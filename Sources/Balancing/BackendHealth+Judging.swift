@@ -84,7 +84,7 @@ extension BackendHealth {
             return enter(.degraded, slowReason, times: runs.slow, at: instant)
         case .degraded:
             guard runs.fast >= policy.rise else {
-                // Whatever it was that degraded it, slowness is the reason by now.
+                // It may have been degraded for another reason; slowness is the reason by now.
                 if runs.slow >= policy.fall { return enter(.degraded, slowReason, at: instant) }
                 return hold == nil ? nil : enter(.degraded, "it answers again", at: instant)
             }
@@ -207,7 +207,7 @@ extension BackendHealth {
     /// What keeps the backend in use, or brings it back, after an outcome that etcd's unrest explains.
     private mutating func nextHoldForEtcd(at instant: Instant, _ context: Context) -> Hold? {
         guard let unrest = context.unrest, !hasUsedItsHold else { return nil }
-        // While nobody leads, others that answer may do so for a moment only: who is held then stays so, for `holdLimit`.
+        // Without a leader others may answer for a moment only: a backend that is held then stays held, for `holdLimit`.
         guard unrest.others.isMajorityWithOneMore || (isHeldForEtcd && unrest.cause.isLeaderless) else { return nil }
         let windowStart = windowStart(of: unrest.cause, at: instant)
         guard probed.isUsable || lapsedLikeEtcd.map({ $0 >= windowStart }) ?? false else { return nil }

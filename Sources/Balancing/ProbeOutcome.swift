@@ -24,7 +24,7 @@ package enum Evidence: Hashable, Sendable, CaseIterable {
     case host
     /// Nothing came back. It counts, under the guards.
     case silence
-    /// The peer has answered, whatever it said.
+    /// The peer has answered, well or badly.
     case answer
 }
 
