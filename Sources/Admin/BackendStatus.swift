@@ -8,7 +8,7 @@ package struct BackendStatus: Codable, Equatable, Sendable {
         case degraded
         /// Shutting down, or drained by the operator: gets no new connections but as the last resort, keeps those it has.
         case draining
-        /// Not answering: gets no new connections, those it had are reset.
+        /// Refuses, is silent or cannot be understood: gets no new connections. Silence resets those it had.
         case down
         /// Not probed yet.
         case unknown

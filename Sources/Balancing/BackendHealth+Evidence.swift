@@ -19,6 +19,16 @@ extension BackendHealth {
         }
     }
 
+    /// A fault of this host that probes of the backend meet.
+    package struct HostFault: Hashable, Sendable {
+        /// What it is, such as "Network is unreachable".
+        package let words: String
+        /// Since when probes meet it.
+        package let since: Instant
+        /// Whether the backend's process has answered all the same.
+        let answered: Bool
+    }
+
     /// Outcomes of one kind in a row.
     struct Runs: Hashable, Sendable, Codable {
         /// The server answered, with whatever shows that it serves.

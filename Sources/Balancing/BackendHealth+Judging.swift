@@ -1,7 +1,7 @@
 // What each piece of evidence makes of a backend: the rows of the table at the head of `BackendHealth`.
 
 extension BackendHealth {
-    /// What an outcome makes of the state that the probes tell.
+    /// Applies an outcome to the probed state.
     mutating func judge(_ outcome: ProbeOutcome, at instant: Instant, _ context: Context) -> Transition? {
         switch outcome {
         case .ready(let latency):
@@ -31,15 +31,17 @@ extension BackendHealth {
     mutating func observeHostFault(
         _ words: String, answered: Bool, at instant: Instant, _ context: Context
     ) -> Transition? {
-        hasDoubt = true
-        hostFault = (words, hostFault.map { $0.words == words ? $0.since : instant } ?? instant)
+        let since = hostFault.flatMap { $0.words == words ? $0.since : nil } ?? instant
+        hostFault = HostFault(words: words, since: since, answered: answered)
         silenceCountsFrom = instant
-        if runs.badIsSilence { runs.endBad() }
+        hasDoubt = !answered
+        if answered || runs.badIsSilence { runs.endBad() }
         guard answered else { return nil }
-        runs.endBad()
+        (isFailingLikeEtcd, lapsedLikeEtcd, graceEndsAt) = (false, nil, nil)
         runs.alive += 1
         switch probed {
-        case .up, .degraded: return nil
+        case .up: return nil
+        case .degraded: return hold == nil ? nil : enter(.degraded, "it answers again", at: instant)
         case .unknown: break
         case .draining, .down: guard reasonToReturn("alive", context) != nil else { return nil }
         }
@@ -47,16 +49,16 @@ extension BackendHealth {
     }
 
     /// The grace of connections that stand although their backend refuses.
-    mutating func endGrace(at instant: Instant) -> Transition? {
-        guard probed == .down, let end = graceEndsAt, instant >= end, let grace = policy.terminationGracePeriod else {
-            return nil
-        }
+    mutating func endGrace(at instant: Instant, _ context: Context) -> Transition? {
+        guard probed == .down, let end = graceEndsAt, instant >= end, let grace = policy.terminationGracePeriod,
+            isAnotherUsable(context)
+        else { return nil }
         graceEndsAt = nil
         return enter(
             .down, "\(cause); what still stood after \(grace.inSeconds) was reset", .reset, at: instant)
     }
 
-    /// The transition as it is seen from outside: a member's fault hides some of what the probes tell, and adds its own.
+    /// The transition of the shown state, which includes the etcd member and the handshakes of clients.
     mutating func show(_ transition: Transition?, from shown: BackendState, at instant: Instant) -> Transition? {
         let existingConnections = transition?.existingConnections ?? .keep
         guard state != shown || existingConnections == .reset else { return nil }
@@ -102,7 +104,7 @@ extension BackendHealth {
         runs.endBad()
         runs.alive += 1
         (runs.fast, runs.slow) = (0, 0)
-        let words = "alive, but it tells its readiness only to known clients (HTTP \(status))"
+        let words = "alive, but its readiness is unknown: HTTP \(status) needs credentials"
         switch probed {
         case .unknown, .up, .degraded:
             return enter(.degraded, words, at: instant)
@@ -168,10 +170,9 @@ extension BackendHealth {
         }
         if let hold = nextHold(at: instant, context) { return enter(hold, words, at: instant, context) }
         guard runs.hanging >= policy.fall else { return enter(.down, words, times: runs.bad, at: instant) }
-        // It is down already, with connections that were kept: those are cut under the same guards.
-        let isShared = context.others.isMajorityWithOneMore || !isAnotherUsable(context)
-        guard probed != .down || !isShared else { return nil }
-        return enter(.down, words, times: runs.hanging, .reset, at: instant)
+        // Where it is not in use there is nothing to hold but its standing connections: those, under the same guards.
+        let isSpared = !probed.isUsable && (context.others.isMajorityWithOneMore || !isAnotherUsable(context))
+        return enter(.down, words, times: runs.hanging, isSpared ? .keep : .reset, at: instant)
     }
 
     /// Refused, reset, or no answer that can be read: it gets no new connection, and ends the standing ones itself.
@@ -237,7 +238,7 @@ extension BackendHealth {
             let why = "\(cause.words), and \(others.failing + 1) of \(others.usable + 1) backends fail together"
             return enter(.degraded, "held: \(why): \(words)", isHeld: true, at: instant)
         case .over:
-            (runs.bad, runs.hanging) = (1, 1)
+            (runs.bad, runs.hanging) = (1, min(runs.hanging, 1))
             return enter(.degraded, "most others answer again, and this one not yet: \(words)", at: instant)
         }
     }

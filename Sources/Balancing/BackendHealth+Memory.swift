@@ -21,6 +21,7 @@ extension BackendHealth {
         // Nil also where a version before has written it.
         var hanging: Int?
         var graceEndsAt: Instant?
+        var handshakes: ClientHandshakes?
     }
 
     /// What it knows.
@@ -30,7 +31,7 @@ extension BackendHealth {
             transitions: transitions, isPresentAtStart: isPresentAtStart, ramp: ramp, hold: hold,
             lastUsable: lastUsable, lapsedLikeEtcd: lapsedLikeEtcd, isFailingLikeEtcd: isFailingLikeEtcd,
             hasUsedItsHold: hasUsedItsHold, runs: runs, hasDoubt: hasDoubt, hasReset: hasReset, cause: cause,
-            hanging: runs.hanging, graceEndsAt: graceEndsAt)
+            hanging: runs.hanging, graceEndsAt: graceEndsAt, handshakes: handshakes)
     }
 
     /// The backend of which this is known: runs, holds and ramps go on where they were.
@@ -50,6 +51,7 @@ extension BackendHealth {
         runs = memory.runs.bounded
         runs.hanging = min(max(0, memory.hanging ?? (runs.badIsSilence ? runs.bad : 0)), runs.bad)
         graceEndsAt = memory.graceEndsAt
+        handshakes = memory.handshakes ?? ClientHandshakes()
         hasDoubt = memory.hasDoubt
         hasReset = memory.hasReset
         cause = memory.cause

@@ -21,9 +21,9 @@
 ///     certificate wrong             answer    down at once, keep       down at once        down at once, keep
 ///     silent, liveness green        answer    draining after `fall`;   draining after      draining
 ///                                             held (c): degraded       `fall`
-///     timed out, unreachable        silence   after `fall` down and    down after `fall`   after `fall` down and reset,
-///                                             reset; held (c):                             but only while another is
-///                                             degraded                                     usable and most answer
+///     timed out, unreachable        silence   after `fall` down and    down after `fall`   after `fall` down; reset only
+///                                             reset; held (c):                             while another is usable and
+///                                             degraded                                     most answer
 ///     ClientHellos of clients go    silence   down, keep, for a while  -                   -
 ///     unanswered, probes are good             (`ClientHandshakes`)
 ///
@@ -33,7 +33,8 @@
 /// (a) While no other backend is usable it stays draining: clients have nowhere better to go, and cutting every connection
 /// of a cluster whose etcd holds an election would add a storm of lists to it. The reset comes as soon as another is usable.
 ///
-/// (b) What still stands `terminationGracePeriod` later is reset: nothing serves that long after it has refused.
+/// (b) What still stands `terminationGracePeriod` later is reset while another backend is usable: nothing serves that long
+/// after it has refused. Any other answer ends the period.
 ///
 /// (c) When the bad run is nothing but silence, and it is the last usable one, or more than half of the backends (at least
 /// two) are silent together, which looks like a fault on this side. It ends with the backend's first answer of any kind.
@@ -95,9 +96,9 @@ package struct BackendHealth: Sendable {
     var memberFault: String?
     /// What the first bytes of clients show.
     var handshakes = ClientHandshakes()
-    /// The fault of this host that the last probes met, in words, and since when; nil when they met none.
-    package internal(set) var hostFault: (words: String, since: Instant)?
-    /// Silence of a probe that began before this time tells nothing.
+    /// The fault of this host that the last probes met; nil when they met none.
+    package internal(set) var hostFault: HostFault?
+    /// Silence of probes that began earlier is ignored.
     var silenceCountsFrom: Instant?
     /// When it answered last after it had been silent.
     package var silenceEndedAt: Instant?
@@ -161,16 +162,17 @@ package struct BackendHealth: Sendable {
             return show(nil, from: shown, at: instant)
         }
         hostFault = nil
+        if !outcome.keepsGrace { graceEndsAt = nil }
         // The first half of a round ("red, and liveness is being asked") answers no doubt.
         if case .notReady(_, _, .unknown) = outcome {} else { hasDoubt = false }
         isFailingLikeEtcd = outcome.isLikeEtcd
         if !isFailingLikeEtcd { lapsedLikeEtcd = nil }
-        let former = probed
+        let previous = probed
         let transition = judge(outcome, at: instant, context)
         // The run begins anew with this round.
         if hold == .over { silenceCountsFrom = began ?? instant }
-        if former.isUsable, !probed.isUsable, isFailingLikeEtcd { lapsedLikeEtcd = instant }
-        return show(transition ?? endGrace(at: instant), from: shown, at: instant)
+        if previous.isUsable, !probed.isUsable, isFailingLikeEtcd { lapsedLikeEtcd = instant }
+        return show(transition ?? endGrace(at: instant, context), from: shown, at: instant)
     }
 
     /// Takes in what the first bytes of clients show.
@@ -180,23 +182,25 @@ package struct BackendHealth: Sendable {
     ///   - unanswered: Those that got none within `connect.firstByte`.
     ///   - answeredByOthers: What the other backends of the frontend have answered together.
     ///   - isSpared: Whether too few other backends are left to do without this one.
+    ///   - isNews: Whether a ClientHello has just gone unanswered.
     ///   - instant: The present; not before that of the last call.
     /// - Returns: The transition, if the state changes.
     package mutating func observeHandshakes(
-        answered: UInt64, unanswered: UInt64, answeredByOthers: UInt64, isSpared: Bool, at instant: Instant
+        answered: UInt64, unanswered: UInt64, answeredByOthers: UInt64, isSpared: Bool, isNews: Bool,
+        at instant: Instant
     ) -> Transition? {
         let shown = state
         handshakes.advance(to: instant)
         handshakes.observe(
             .init(answered: answered, unanswered: unanswered, answeredByOthers: answeredByOthers),
-            isSpared: isSpared, at: instant)
+            isSpared: isSpared, isNews: isNews, at: instant)
         return show(nil, from: shown, at: instant)
     }
 
     /// Whether it gets no new connections because clients' handshakes go unanswered.
     package var isOutForHandshakes: Bool { if case .out = handshakes.phase { probed.isUsable } else { false } }
 
-    /// Whether `observeHandshakes` should be told of the counters with each probe, and not only when a dial has failed.
+    /// Whether `observeHandshakes` should read the counters with each probe, and not only when a dial has failed.
     package var watchesHandshakes: Bool { handshakes.isOpen }
 
     /// Takes note of how the etcd member beside the backend is.

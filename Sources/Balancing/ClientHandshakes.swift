@@ -11,14 +11,14 @@
 /// (*) and more backends stay usable than are out: one that is only overloaded must not leave its clients to fewer and fewer.
 ///
 /// While it is out a backend gets no new connection; its standing ones are kept, since they carry what fits.
-struct ClientHandshakes: Hashable, Sendable {
+struct ClientHandshakes: Hashable, Sendable, Codable {
     /// How many ClientHellos in a row go unanswered before it is out. One may have met a busy moment.
     static let limit: UInt64 = 3
     /// How long it is out the first time, and at most.
     static let firstHold = Duration.seconds(10)
     static let longestHold = Duration.seconds(60)
 
-    enum Phase: Hashable, Sendable {
+    enum Phase: Hashable, Sendable, Codable {
         case serving
         case out(until: Instant)
         case trial
@@ -34,7 +34,7 @@ struct ClientHandshakes: Hashable, Sendable {
     private var answeredByOthers: UInt64 = 0
 
     /// The data plane's counters for a backend, and for all others of its frontend together. They only grow.
-    struct Totals: Hashable, Sendable {
+    struct Totals: Hashable, Sendable, Codable {
         /// ClientHellos that got their first byte.
         var answered: UInt64
         /// ClientHellos that got none within `connect.firstByte`.
@@ -48,19 +48,26 @@ struct ClientHandshakes: Hashable, Sendable {
 
     /// Takes in the counters.
     ///
-    /// - Parameter isSpared: Whether too few other backends are left to do without this one.
-    mutating func observe(_ totals: Totals, isSpared: Bool, at instant: Instant) {
-        guard let base, totals.answered == base.answered, totals.unanswered >= base.unanswered else {
+    /// - Parameters:
+    ///   - isSpared: Whether too few other backends are left to do without this one.
+    ///   - isNews: Whether a ClientHello has just gone unanswered: it is later than any answer that is counted.
+    mutating func observe(_ totals: Totals, isSpared: Bool, isNews: Bool, at instant: Instant) {
+        if base?.answered != totals.answered || base.map({ $0.unanswered > totals.unanswered }) ?? true {
             // Answered again, seen for the first time, or counted anew.
             if base != nil { (phase, hold) = (.serving, Self.firstHold) }
-            (self.base, unanswered) = (totals, 0)
-            return
+            base = totals
+            if isNews, totals.unanswered > 0 { base?.unanswered -= 1 }
+            unanswered = 0
         }
         let before = unanswered
-        unanswered = totals.unanswered - base.unanswered
+        unanswered = totals.unanswered - (base?.unanswered ?? totals.unanswered)
         if before == 0 { answeredByOthers = totals.answeredByOthers }
+        // Less than before: a backend has left, with what it had answered.
+        answeredByOthers = min(answeredByOthers, totals.answeredByOthers)
         let othersAnswer = totals.answeredByOthers > answeredByOthers && !isSpared
         switch phase {
+        case .out where isSpared:
+            phase = .trial
         case .serving where unanswered >= Self.limit && othersAnswer:
             phase = .out(until: instant + hold)
         case .trial where unanswered > before && othersAnswer:

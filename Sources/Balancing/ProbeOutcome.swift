@@ -42,6 +42,14 @@ extension ProbeOutcome {
 }
 
 extension ProbeOutcome {
+    /// Whether the grace period of a backend that has refused goes on: it refuses still, or says nothing.
+    var keepsGrace: Bool {
+        switch self {
+        case .failed(let failure, _): failure != .malformed
+        default: evidence == .silence
+        }
+    }
+
     /// Whether it is what an apiserver shows while its etcd cannot write, whatever its own health: red, or silence.
     var isLikeEtcd: Bool {
         switch self {

@@ -34,7 +34,7 @@ package struct SharedSilence: Hashable, Sendable {
         guard backend.wasUsable(at: instant - backend.policy.silenceWindow) else { return }
         usable += 1
         let wasSilent = backend.silenceEndedAt.map { $0 >= began ?? instant } ?? false
-        if isOverdue || backend.isSilent || backend.hostFault != nil || wasSilent { silent += 1 }
+        if isOverdue || backend.isSilent || backend.hostFault?.answered == false || wasSilent { silent += 1 }
     }
 
     /// Whether some of them are not silent.

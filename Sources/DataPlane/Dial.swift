@@ -33,8 +33,8 @@ struct Dial: ~Copyable {
     var tried: [BackendID] = []
     /// Those of them that could not be dialed by a fault of this host or of the path. They are tried again in a moment.
     var unreachable: [BackendID] = []
-    /// Whether the next attempt waits for this host, so that nothing is said about the backends that are being dialed.
-    var awaitsHost = false
+    /// Whether it has one of the places for searches in vain (`LastResortBudget`).
+    var hasLastResortPlace = false
     /// The role of the next attempt.
     var nextRole = EventToken.firstAttempt
     /// The client's bytes so far, in `flight[..<flightBytes]`. Without memory until `prepareFlight`.
@@ -118,7 +118,7 @@ struct Dial: ~Copyable {
         attempts.removeAll(keepingCapacity: true)
         tried.removeAll(keepingCapacity: true)
         unreachable.removeAll(keepingCapacity: true)
-        awaitsHost = false
+        hasLastResortPlace = false
         nextRole = EventToken.firstAttempt
         flightBytes = 0
         hello = .incomplete

@@ -12,7 +12,7 @@ import SystemIO
 ///                                                                                   3 probes in a row are unanswered
 ///
 /// Silent means: no acknowledgement and no data, since the bytes began to wait. A peer that answers is alive, however long its
-/// window is closed. How long ago it was heard does not tell by itself: without TCP_RTO_MAX_MS the kernel asks again after up
+/// window is closed. The time since the last segment is not enough: without TCP_RTO_MAX_MS the kernel asks again after up
 /// to two minutes. `unansweredProbes` does: an answer sets it to 0. While bytes wait, keepalive does not run.
 enum PeerState: Equatable {
     /// Nothing waits for it.
@@ -60,7 +60,7 @@ struct PeerWatch {
         var unheardSince: InlineArray<2, UInt64> = InlineArray(repeating: 0)
 
         /// Takes into account what a side has sent, and was sent, since the last look.
-        mutating func note(_ side: Int, isHeard: Bool, isSent: Bool) {
+        mutating func record(_ side: Int, isHeard: Bool, isSent: Bool) {
             let isUnheard = unheardSince[side] > 0
             if isUnheard ? isHeard : isSent { unheardSince[side] = lookedAt }
         }

@@ -54,7 +54,6 @@ extension RelayLoop {
     mutating func dialNext(_ slot: Int, isItsTurn: Bool = false) {
         let dial = dial(slot)
         dial.pointee.nextAttemptAt = .max
-        dial.pointee.awaitsHost = false
         var start: AttemptStart
         repeat {
             guard !dial.pointee.isExhausted, dial.pointee.attempts.count < Dial.concurrentLimit else { return }
@@ -108,10 +107,11 @@ extension RelayLoop {
             let index = backendIndices[member.id.rawValue]
             if let rate, let index, !takePlace(index, rate, isItsTurn: isItsTurn) { continue }
             if dial.pointee.tried.isEmpty, frontend.pointee.pool.snapshot.isLastResort(member.id) {
-                guard dial.pointee.isLastResort || frontend.pointee.shared.lastResort.admit(at: now) else {
+                guard dial.pointee.hasLastResortPlace || frontend.pointee.shared.lastResort.admit(at: now) else {
                     frontend.pointee.row.add(FrontendCounter.lastResortRefusals.rawValue, 1)
                     return .none
                 }
+                dial.pointee.hasLastResortPlace = true
                 noteLastResort(dial, frontend)
             }
             dial.pointee.tried.append(member.id)
@@ -178,20 +178,19 @@ extension RelayLoop {
     private mutating func postpone(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ error: Errno) -> AttemptStart {
         dial.pointee.tried.removeLast()
         dial.pointee.nextAttemptAt = now + Self.acceptPause
-        dial.pointee.awaitsHost = true
         pauseAccepting(frontend: Int(table[slot].pointee.frontend), error)
         return .postponed
     }
 
-    /// A dial could not be made by a fault of this host: counted, told, and not held against the backend.
+    /// A dial could not be made by a fault of this host: counted and reported, no evidence against the backend.
     private mutating func hostFailed(
         _ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ index: Int32, _ error: Errno
     ) {
         guard let backend = backends[Int(index)] else { return }
         dial.pointee.unreachable.append(backend.pointee.endpoint.id)
         frontends[Int(table[slot].pointee.frontend)]?.pointee.row.add(FrontendCounter.hostFaults.rawValue, 1)
-        guard now - backend.pointee.lastEvidenceAt >= Self.evidenceInterval else { return }
-        backend.pointee.lastEvidenceAt = now
+        guard now - backend.pointee.lastHostFaultAt >= Self.evidenceInterval else { return }
+        backend.pointee.lastHostFaultAt = now
         events.hostFailed(backend: backend.pointee.endpoint.id, error: error)
     }
 
@@ -202,7 +201,6 @@ extension RelayLoop {
         dial.pointee.tried.removeAll { unreachable.contains($0) }
         dial.pointee.unreachable.removeAll(keepingCapacity: true)
         dial.pointee.nextAttemptAt = now + Self.acceptPause
-        dial.pointee.awaitsHost = true
     }
 
     // MARK: Events
@@ -381,7 +379,18 @@ extension RelayLoop {
         timers.arm(slot, deadline: min(dial.pointee.nextAttemptAt, dial.pointee.giveUpAt, answerBy))
     }
 
-    /// An attempt has had no answer in the time that it is given: tells the control plane, once.
+    /// Observes the silence of the attempts that have had their time: `stagger` to connect, `firstByte` to answer. The timer may
+    /// have fired for another reason, such as a dial that this host could not make.
+    private mutating func observeOverdue(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>) {
+        guard let frontend = frontends[Int(table[slot].pointee.frontend)] else { return }
+        for position in dial.pointee.attempts.indices {
+            let attempt = dial.pointee.attempts[position]
+            let allowed = attempt.isConnected ? frontend.pointee.firstByte : frontend.pointee.stagger
+            if now >= attempt.startedAt + allowed { observeSilence(slot, dial, position) }
+        }
+    }
+
+    /// An attempt has had no answer in the time that it is given: reports it to the control plane once.
     private mutating func observeSilence(_ slot: Int, _ dial: UnsafeMutablePointer<Dial>, _ position: Int) {
         let attempt = dial.pointee.attempts[position]
         guard !attempt.isSuspect else { return }
@@ -424,9 +433,7 @@ extension RelayLoop {
         if now >= dial.pointee.nextAttemptAt, dial.pointee.awaitsClient {
             beginSearch(slot, dial)
         } else if now >= dial.pointee.nextAttemptAt {
-            if !dial.pointee.awaitsHost {
-                for position in dial.pointee.attempts.indices { observeSilence(slot, dial, position) }
-            }
+            observeOverdue(slot, dial)
             dialNext(slot)
             if table[slot].pointee.state == .dialing { sendFlight(slot, dial) }
         }

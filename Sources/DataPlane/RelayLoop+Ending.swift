@@ -26,7 +26,7 @@ extension RelayLoop {
             return false
         }
         Socket.shutdownSend(connection.pointee.sides[to].descriptor)
-        noteMove(slot, connection, direction)
+        recordMove(slot, connection, direction)
         becomeHalfClosed(slot)
         rest(slot, to)
         return true

@@ -145,7 +145,7 @@ extension RelayLoop {
             backend.pointee.row.add(BackendCounter.connections.rawValue, 1)
             backend.pointee.row.add(BackendCounter.bytesSent.rawValue, UInt64(dial.pointee.flightBytes))
         }
-        if dial.pointee.isLastResort {
+        if dial.pointee.hasLastResortPlace, count > 0 {
             frontends[Int(connection.pointee.frontend)]?.pointee.shared.lastResort.giveBack(at: now)
         }
         discardDial(slot)

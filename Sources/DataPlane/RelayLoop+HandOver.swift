@@ -231,7 +231,7 @@ extension RelayLoop {
         // No search that has begun is without both.
         dial.pointee.awaitsClient = search.tried.isEmpty && search.giveUpAt == .max
         dial.pointee.restoreFlight(search.flight, isOpaque: search.isOpaque)
-        // Among those of another process it is none that came back; whether it does is for this one to find out.
+        // The previous process has checked this hello. It is entered so that a later copy is found.
         if dial.pointee.mayBeSentTwice { _ = enterHellos(slot, dial) }
         for attempt in search.attempts {
             dial.pointee.attempts.append(

@@ -216,7 +216,7 @@ extension RelayLoop {
     mutating func countBytes(
         _ slot: Int, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ count: Int
     ) {
-        noteMove(slot, connection, direction)
+        recordMove(slot, connection, direction)
         connection.pointee.flows[direction.rawValue].bytes &+= UInt64(count)
         connection.pointee.lastActivity = now
         let counter = direction == .upstream ? BackendCounter.bytesSent : .bytesReceived

@@ -3,7 +3,7 @@ import SystemIO
 // Finding dead peers (`PeerState`).
 //
 //   a byte or an end moves   the flow remembers it; once between two looks the connection joins the watch
-//   each second              what has moved tells which peers were heard and which were sent to
+//   each second              the moved flags show which peers sent and which were sent to
 //   a second of silence      the kernel is asked about a peer that was sent to and not heard: a system call
 //   all is acknowledged      the connection leaves the watch: one that is idle costs nothing
 //   something is not         it is asked again each second, until all is acknowledged or the peer is dead
@@ -14,7 +14,7 @@ import SystemIO
 extension RelayLoop {
     /// Bytes, or the end of a stream, were read in one direction.
     @inline(__always)
-    mutating func noteMove(_ slot: Int, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
+    mutating func recordMove(_ slot: Int, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
         connection.pointee.flows[direction.rawValue].hasMoved = true
         if !connection.pointee.isWatched { watchPeers(slot) }
     }
@@ -47,7 +47,7 @@ extension RelayLoop {
         var isSettled = !isActive
         for side in 0..<(userTimeout > 0 ? 2 : 0) {
             let hasRemainder = hasBytes(for: side, connection)
-            entry.note(side, isHeard: hasMoved[side], isSent: hasMoved[1 - side] || hasRemainder)
+            entry.record(side, isHeard: hasMoved[side], isSent: hasMoved[1 - side] || hasRemainder)
             let since = entry.unheardSince[side]
             guard since > 0 else { continue }
             guard now - since >= (isActive ? PeerWatch.activeInterval(userTimeout) : PeerWatch.period) else {

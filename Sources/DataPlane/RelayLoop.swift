@@ -92,6 +92,8 @@ struct RelayLoop: ~Copyable {
         var isListed = true
         /// When this worker last told the control plane of a failure, so that a flood of them is one message.
         var lastEvidenceAt: UInt64 = 0
+        /// The same for dials that this host could not make.
+        var lastHostFaultAt: UInt64 = 0
         /// The place that was taken in advance for those who wait.
         var place: ConnectionRate.Place?
     }

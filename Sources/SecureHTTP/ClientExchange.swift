@@ -296,7 +296,8 @@ final class ClientExchange: @unchecked Sendable {
         let isIdle = if case .idle = state { true } else { false }
         let error: HTTPClientError =
             switch failure {
-            case .connect(let error, .host): .local(error)
+            // A unix socket's errors are about the file, and so about the server.
+            case .connect(let error, .host) where !address.isUnix: .local(error)
             case .connect(let error, _): .connect(error)
             // A few bytes that are not TLS, and a reset because our hello was never read.
             case .broken(let error): (channel?.unfinishedAnswer).map { .tls($0) } ?? .reset(error)

@@ -110,8 +110,12 @@ package final class TLSClientContext: Sendable {
     ///
     /// A server that reads it at the HTTP level, as kube-apiserver does, answers 401 to an expired one on every connection.
     package func clientCertificateFault(at seconds: Int64) -> String? {
-        guard let certificate = SSL_CTX_get0_certificate(loaded.withLock { $0.handle }.pointer) else { return nil }
-        let summary = CertificateSummary(reading: certificate)
+        // Held meanwhile: another connection may load changed files.
+        let handle = loaded.withLock { $0.handle }
+        let summary = withExtendedLifetime(handle) {
+            SSL_CTX_get0_certificate(handle.pointer).map { CertificateSummary(reading: $0) }
+        }
+        guard let summary else { return nil }
         let file = options.inline.cert == nil ? options.certFile.map { " \($0)" } ?? "" : ""
         let name = "the client certificate\(file) (\(options.fieldNames.cert))"
         func date(_ seconds: Int64) -> String { UTCDate(secondsSince1970: seconds).rfc3339 }

@@ -214,7 +214,7 @@ package final class TLSSession {
         let names = client.options.fieldNames
         let said = Self.alertName(reason - SSL_AD_REASON_OFFSET)
         switch sentCertificateOnRequest {
-        case .some(false):
+        case .some(false) where Self.certificateAlerts.contains(reason - SSL_AD_REASON_OFFSET):
             return .local(
                 "the server requires a client certificate (it said: \(said)): set \(names.cert) and \(names.key)")
         case .some(true) where Self.certificateAlerts.contains(reason - SSL_AD_REASON_OFFSET):
@@ -222,14 +222,15 @@ package final class TLSSession {
             return .local(
                 "the server refused the client certificate\(file) (it said: \(said)): "
                     + "\(names.cert) must be signed by the CA that the server trusts, and not be expired")
-        case .some(true), .none:
+        case .some, .none:
             return .session("the server refused the handshake (it said: \(said))")
         }
     }
 
-    /// The alerts that speak of the certificate that the peer was shown (RFC 8446, 6.2): handshake_failure, which TLS 1.2
-    /// uses as well, bad, unsupported, revoked, expired or unknown certificate, unknown CA, access denied.
-    private static let certificateAlerts: Set<Int32> = [40, 42, 43, 44, 45, 46, 48, 49]
+    /// The alerts about the certificate that the peer was shown, or was not (RFC 8446, 6.2): handshake_failure, which TLS 1.2
+    /// uses as well, no, bad, unsupported, revoked, expired or unknown certificate, unknown CA, access denied, and
+    /// certificate_required.
+    private static let certificateAlerts: Set<Int32> = [40, 41, 42, 43, 44, 45, 46, 48, 49, 116]
 
     private static func alertName(_ alert: Int32) -> String {
         SSL_alert_desc_string_long(alert).map { String(cString: $0) } ?? "alert \(alert)"

@@ -1,4 +1,4 @@
-/// What a failed connection shows, and about which side. Probes, dials and the clients of the control plane judge by it.
+/// What a failed connection shows, and about which side. Probes and dials judge by it.
 ///
 ///     class     shown by                                       what it means for a backend
 ///     -------   --------------------------------------------   ------------------------------------------------------

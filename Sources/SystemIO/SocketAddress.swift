@@ -92,6 +92,9 @@ package enum SocketAddress: Hashable, Sendable {
         return .v4(UInt32(truncatingIfNeeded: low), port: port)
     }
 
+    /// Whether it is a unix socket's path.
+    package var isUnix: Bool { if case .unix = self { true } else { false } }
+
     /// Whether the address is every local address: `0.0.0.0` or `::`.
     package var isUnspecified: Bool {
         switch self {

@@ -11,7 +11,12 @@ extension Daemon {
         do throws(Errno) {
             addressWatch = try AddressWatch { [weak self] in
                 guard let self else { return }
-                Task { await self.addressesChanged() }
+                // However many changes come together, one task at a time waits to read them.
+                let isFirst = areAddressesAwaited.withLock { isAwaited in
+                    defer { isAwaited = true }
+                    return !isAwaited
+                }
+                if isFirst { Task { await self.addressesChanged() } }
             }
         } catch {
             logger.warning(
@@ -22,10 +27,11 @@ extension Daemon {
         }
     }
 
-    private func addressesChanged() async {
+    func addressesChanged() async {
+        areAddressesAwaited.withLock { $0 = false }
         guard hasStarted, !isStopping else { return }
-        let own = ownListeners(of: controllers.map(\.name))
-        for controller in controllers { await controller.setOwnListeners(own) }
+        // Read anew for each: others may have changed them while one was waited for.
+        for controller in controllers { await controller.setOwnListeners(ownListeners(of: controllers.map(\.name))) }
         for discovery in kubernetes.discoveries.values { await discovery.hostAddressesChanged() }
     }
 

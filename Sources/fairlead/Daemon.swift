@@ -41,6 +41,8 @@ actor Daemon {
     private let observer: RelayObserver
     /// Reports that this host has other addresses.
     var addressWatch: AddressWatch?
+    /// Whether a task is about to read this host's addresses.
+    nonisolated let areAddressesAwaited = Locked(false)
     var admin: AdminServer?
     /// What a former process has left; taken up at the start.
     private var inheritance: Inheritance?
@@ -168,6 +170,8 @@ actor Daemon {
         for frontend in loaded.configuration.frontends { announce(frontend) }
         await startKeeping(names: inherited.storedNames)
         hasStarted = true
+        // What has changed since they were read above.
+        await addressesChanged()
     }
 
     private func makeController(
@@ -288,6 +292,7 @@ actor Daemon {
         }
         controllers = ordered
         observer.observe(ordered)
+        await addressesChanged()
         await watchEtcd(configuration.etcd)
         await reloadKubernetes(configuration)
         // Last: a frontend that was renamed has a pool under its new name by now, and its clients notice nothing.

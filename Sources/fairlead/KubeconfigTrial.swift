@@ -151,6 +151,8 @@ struct KubeconfigTrial {
             throw Failure(
                 words: "nothing takes connections at \(server): \(error). Is fairlead running, and is that its address?"
             )
+        } catch .local(let error) {
+            throw Failure(words: "this host cannot reach \(server): \(error). Look at its routes and packet filters")
         } catch {
             throw Failure(words: "\(server): \(error)")
         }

@@ -261,6 +261,67 @@ struct BackendHealthTests {
         #expect(eternal.sees(.refused) == nil)
     }
 
+    @Test(
+        "Any answer but a refusal ends the grace: what is served then is not cut",
+        arguments: [
+            ProbeOutcome.untrusted(reason: "another CA"), .failed(.malformed, reason: "no HTTP"), .fast, .redAlive,
+            .hostFault(reason: "own certificate", answered: true),
+        ])
+    func graceEndsWithAnAnswer(outcome: ProbeOutcome) {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        patient.sees(outcome)
+        patient.now = patient.now + .seconds(76)
+        #expect(patient.sees(outcome)?.existingConnections ?? .keep == .keep)
+    }
+
+    @Test("The grace cuts nothing while no other backend is usable, and ends as soon as one is")
+    func graceWaitsForAnother() {
+        let patient = Patient.inState(.up)
+        patient.anotherIsUsable = false
+        for _ in 0..<2 { patient.sees(.refused) }
+        patient.now = patient.now + .seconds(76)
+        #expect(patient.sees(.refused) == nil)
+        patient.anotherIsUsable = true
+        #expect(patient.sees(.refused)?.existingConnections == .reset)
+    }
+
+    @Test(
+        "A fault of this host that the backend has answered ends a hold, and leaves the pace of a backend that is well")
+    func answeredHostFaultEndsAHold() {
+        let patient = Patient.inState(.up)
+        patient.anotherIsUsable = false
+        for _ in 0..<2 { patient.sees(.timedOut) }
+        #expect(patient.health.isHeld)
+        patient.sees(.hostFault(reason: "own certificate", answered: true))
+        #expect(!patient.health.isHeld && patient.health.reason == "it answers again")
+        let well = Patient.inState(.up)
+        well.sees(.hostFault(reason: "own certificate", answered: true))
+        #expect(!well.health.isSuspect)
+    }
+
+    @Test("A draining backend keeps its connections when it is silent with most others, and loses them alone")
+    func drainingInSharedSilence() throws {
+        var others = SharedSilence.none
+        for _ in 0..<2 {
+            let other = Patient.inState(.up)
+            others.count(other.health, isOverdue: true, at: other.now)
+        }
+        for (silence, connections) in [
+            (others, Transition.ExistingConnections.keep), (SharedSilence.none, .reset),
+        ] {
+            let patient = Patient.inState(.draining)
+            var last: Transition?
+            for _ in 0..<2 {
+                patient.now = patient.now + .milliseconds(200)
+                last = patient.health.observe(
+                    .timedOut, at: patient.now,
+                    context: .init(isLastUsable: false, anyUsable: true, others: silence))
+            }
+            #expect(try #require(last).to == .down && last?.existingConnections == connections)
+        }
+    }
+
     @Test("Another process goes on with the grace, and reads a state of the version before, which has none")
     func memory() throws {
         let patient = Patient.inState(.up)

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Testing
 
 @testable import Balancing
@@ -19,19 +20,19 @@ struct ClientHandshakesTests {
         init() {
             health = BackendHealth(policy: HealthPolicy(), at: now, isPresentAtStart: true)
             _ = health.observe(.ready(latency: .milliseconds(3)), at: now, context: ClientHandshakesTests.context)
-            _ = look()
         }
 
-        mutating func look() -> Transition? {
+        mutating func look(isNews: Bool = false) -> Transition? {
             health.observeHandshakes(
-                answered: answered, unanswered: unanswered, answeredByOthers: others, isSpared: isSpared, at: now)
+                answered: answered, unanswered: unanswered, answeredByOthers: others, isSpared: isSpared,
+                isNews: isNews, at: now)
         }
 
         mutating func lose(othersAnswer: Bool = true) -> Transition? {
             now = now + .milliseconds(300)
             unanswered += 1
             if othersAnswer { others += 2 }
-            return look()
+            return look(isNews: true)
         }
 
         mutating func probe() -> Transition? {
@@ -63,6 +64,18 @@ struct ClientHandshakesTests {
         _ = path.lose()
         #expect(path.lose() == nil)
         #expect(path.health.state == .up)
+    }
+
+    @Test("One that is out is on trial at once when too few others are left, and another process knows of it")
+    func lastOne() throws {
+        var path = Path()
+        for _ in 0..<3 { _ = path.lose() }
+        let bytes = try JSONEncoder().encode(path.health.memory)
+        let memory = try JSONDecoder().decode(BackendHealth.Memory.self, from: bytes)
+        path.health = BackendHealth(policy: HealthPolicy(), memory: memory)
+        #expect(path.health.state == .down)
+        path.isSpared = true
+        #expect(path.look()?.to == .degraded)
     }
 
     @Test("It is spared while too few others are left, and taken out as soon as there are more")

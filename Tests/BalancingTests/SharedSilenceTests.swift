@@ -116,6 +116,15 @@ struct SharedSilenceTests {
         #expect(Self.fate(beside: [(unreachable, false), Other.well.value]).state == .degraded)
     }
 
+    @Test("One that has answered this host's expired certificate is not silent: a dead one beside it is taken out")
+    func answeredHostFault() {
+        var answering = Self.backend([Self.well])
+        _ = answering.observe(
+            .hostFault(reason: "expired", answered: true), at: Self.start,
+            context: .init(isLastUsable: false, anyUsable: true))
+        #expect(Self.fate(beside: [(answering, false), (answering, false)]).state == .down)
+    }
+
     @Test("When most answer again, a probe from before counts no more, however many there are")
     func probesFromBefore() {
         var health = Self.fate(beside: [Other.overdue.value, Other.overdue.value])

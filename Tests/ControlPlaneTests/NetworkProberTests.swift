@@ -345,7 +345,7 @@ struct NetworkProberTests {
     }
 
     @Test(
-        "After a 401 to an expired client certificate the next probe makes a new connection, which reads a renewed file"
+        "After a 401 to an expired client certificate the next probe makes a new connection, for a renewed file"
     )
     func renewedClientCertificate() async throws {
         let server = try ScriptedServer(tls: pki.server()) { _ in

@@ -122,7 +122,7 @@ import Testing
         entry.forgiveDelay(at: 40 * Self.second)
         #expect(entry.unheardSince[0] == 40 * Self.second)
         #expect(entry.unheardSince[1] == 0)
-        entry.note(1, isHeard: false, isSent: true)
+        entry.record(1, isHeard: false, isSent: true)
         #expect(entry.unheardSince[1] == 40 * Self.second)
     }
 
@@ -136,14 +136,14 @@ import Testing
 
     @Test func unheardIsWhatWasSentToAndSaysNothing() {
         var entry = PeerWatch.Entry(slot: 0, generation: 0, lookedAt: 5)
-        entry.note(0, isHeard: true, isSent: false)
+        entry.record(0, isHeard: true, isSent: false)
         #expect(entry.unheardSince[0] == 0)
-        entry.note(0, isHeard: true, isSent: true)
+        entry.record(0, isHeard: true, isSent: true)
         #expect(entry.unheardSince[0] == 5)
         entry.lookedAt = 6
-        entry.note(0, isHeard: false, isSent: true)
+        entry.record(0, isHeard: false, isSent: true)
         #expect(entry.unheardSince[0] == 5)
-        entry.note(0, isHeard: true, isSent: false)
+        entry.record(0, isHeard: true, isSent: false)
         #expect(entry.unheardSince[0] == 6)
         #expect(entry.unheardSince[1] == 0)
     }

@@ -228,17 +228,18 @@ package actor DiscoveryWatcher {
     /// This host's addresses are others now: what is listed is read again, because a frontend's own address is no backend.
     package func hostAddressesChanged() async {
         guard !isStopped, !objects.isEmpty else { return }
-        await takeObjects()
+        await takeObjects(areNews: false)
     }
 
-    private func takeObjects() async {
+    /// - Parameter areNews: Whether the API has just listed them: what is counted is what it says.
+    private func takeObjects(areNews: Bool = true) async {
         let listed = ListedAddresses(objects.values, portName: options.portName, own: ownListeners())
         if let reason = listed.firstDropped {
-            droppedAddresses += UInt64(listed.dropped)
+            if areNews { droppedAddresses += UInt64(listed.dropped) }
             sayOnce("\(listed.dropped) listed addresses are not used: \(reason)")
         }
         guard set.take(listed.addresses, at: clock.now()) else {
-            emptyLists += 1
+            if areNews { emptyLists += 1 }
             let cause = "no address that is ready is listed; those known before stay"
             if said.insert("empty").inserted {
                 events.record("discovery/\(controller.name)", from: "", to: "empty", cause: cause)
@@ -247,7 +248,7 @@ package actor DiscoveryWatcher {
             return
         }
         said.remove("empty")
-        lastSuccess = clock.wallSeconds()
+        if areNews { lastSuccess = clock.wallSeconds() }
         await settle()
     }
 

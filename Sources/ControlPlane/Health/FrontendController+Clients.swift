@@ -18,15 +18,19 @@ extension FrontendController {
         hear(of: backend, .hostFault(words))
     }
 
-    /// Compares what a backend's clients got with what those of the others got.
-    func observeHandshakes(of watch: BackendWatch, at now: Instant) {
+    /// Compares a backend's answered ClientHellos with the other backends'.
+    ///
+    /// - Parameter isNews: Whether one has just gone unanswered.
+    func observeHandshakes(of watch: BackendWatch, isNews: Bool = false, at now: Instant) {
         let own = publisher.handshakes(of: watch.id)
         let others = watches.filter { $0 !== watch }
         let shown = watch.shownState
         let transition = watch.health.observeHandshakes(
             answered: own.answered, unanswered: own.unanswered,
             answeredByOthers: others.reduce(0) { $0 &+ publisher.handshakes(of: $1.id).answered },
-            isSpared: others.count(where: \.isUsable) <= others.count(where: \.health.isOutForHandshakes), at: now)
+            isSpared: others.count(where: \.isUsable) <= others.count(where: \.health.isOutForHandshakes),
+            isNews: isNews,
+            at: now)
         guard let transition else { return }
         announce(transition, of: watch, shownBefore: shown)
         publish()

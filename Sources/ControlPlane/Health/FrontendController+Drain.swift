@@ -54,14 +54,14 @@ extension FrontendController {
     private func takesOutLastUsable(_ watch: BackendWatch, for administrative: AdministrativeState) -> Bool {
         let before = watch.administrative
         let takesOut = before == .enabled ? administrative != .enabled : administrative == .excluded
-        guard takesOut, watch.health.state != .down else { return false }
+        guard takesOut, watch.loop == nil, watch.health.state != .down else { return false }
         return !watches.contains { other in
             other !== watch && (other.isUsable || before == .drained && other.isServing)
         }
     }
 
-    /// Takes note of the drained backends that a new pool uses as the last resort, and of those that it uses no more.
-    func noteLastResort(of snapshot: PoolSnapshot) {
+    /// Records which drained backends a new pool uses as the last resort, and which no more.
+    func recordLastResort(of snapshot: PoolSnapshot) {
         for watch in watches {
             let isLastResort = snapshot.isDrainedInUse(watch.id)
             guard watch.isLastResort != isLastResort else { continue }

@@ -12,13 +12,13 @@ extension FrontendController {
         guard own != ownListeners else { return }
         ownListeners = own
         guard isRunning else { return }
-        noteLoops()
+        updateLoops()
         publish()
         noteGuard()
     }
 
     /// Marks the backends that lead back here, and reports each change.
-    func noteLoops() {
+    func updateLoops() {
         for watch in watches {
             let address = watch.specification.address
             let loop = ownListeners.listener(taking: address).map { Self.loopReason(address, $0) }

@@ -133,7 +133,7 @@ extension FrontendController {
             // A liveness question that is still open ends by itself: cutting it off in its handshake would put an error
             // into the backend's log.
             watch.rounds[number] = nil
-            if outcome.isAnswer { abandonRounds(of: watch, before: number) }
+            if outcome.endsOlderRounds { abandonRounds(of: watch, before: number) }
             observe(outcome, of: watch, began: round.start, at: now)
             trimConnections(of: watch)
         }
@@ -156,7 +156,7 @@ extension FrontendController {
     }
 
     private func observe(_ outcome: ProbeOutcome, of watch: BackendWatch, began: Instant, at now: Instant) {
-        if outcome.isAnswer {
+        if outcome.endsOlderRounds {
             if watch.isOverdue(policy, at: now) || watch.health.isSilent { watch.health.silenceEndedAt = now }
             watch.lastAnswer = now
         }
@@ -271,7 +271,7 @@ extension FrontendController {
 
 extension ProbeOutcome {
     /// Whether the backend has answered, so that an older question that is still open tells nothing new.
-    var isAnswer: Bool {
+    var endsOlderRounds: Bool {
         switch self {
         case .ready, .aliveButUnauthorized, .notReady(.some, _, _), .untrusted, .hostFault(_, answered: true): true
         case .notReady, .failed, .hostFault: false

@@ -119,7 +119,7 @@ package actor FrontendController {
         former = nil
         hasStarted = true
         noteMembers(at: clock.now())
-        noteLoops()
+        updateLoops()
         publish()
         for watch in watches { plan(watch) }
     }
@@ -186,7 +186,7 @@ package actor FrontendController {
         }
         noteMembers(at: clock.now())
         noteDepartures(departing)
-        noteLoops()
+        updateLoops()
         publish()
         noteGuard()
         for watch in watches {
@@ -239,7 +239,7 @@ extension FrontendController {
             publisher.publish(
                 frontend: name, snapshot: snapshot,
                 addresses: Dictionary(uniqueKeysWithValues: watches.map { ($0.id, $0.specification.address) }))
-            noteLastResort(of: snapshot)
+            recordLastResort(of: snapshot)
         }
         guard ramp == nil, watches.contains(where: { $0.health.isRamping(at: now) }) else { return }
         ramp = spawn { controller in
@@ -332,7 +332,7 @@ extension FrontendController {
             for case .hostFault(let words) in items { observeHostFault(words, of: watch, at: now) }
             if items.contains(.unansweredHello) {
                 watch.wantsHandshake = true
-                observeHandshakes(of: watch, at: now)
+                observeHandshakes(of: watch, isNews: true, at: now)
             }
             watch.health.raiseDoubt()
             watch.wantsProbeNow = true
