@@ -37,7 +37,7 @@ extension BackendHealth {
         hasDoubt = !answered
         if answered || runs.badIsSilence { runs.endBad() }
         guard answered else { return nil }
-        (isFailingLikeEtcd, lapsedLikeEtcd, graceEndsAt) = (false, nil, nil)
+        (isFailingLikeEtcd, lapsedLikeEtcd, refusesSince) = (false, nil, nil)
         runs.alive += 1
         switch probed {
         case .up: return nil
@@ -50,10 +50,10 @@ extension BackendHealth {
 
     /// The grace of connections that stand although their backend refuses.
     mutating func endGrace(at instant: Instant, _ context: Context) -> Transition? {
-        guard probed == .down, let end = graceEndsAt, instant >= end, let grace = policy.terminationGracePeriod,
+        guard probed == .down, let refusesSince, let grace = policy.terminationGracePeriod,
+            instant >= refusesSince + grace,
             isAnotherUsable(context)
         else { return nil }
-        graceEndsAt = nil
         return enter(
             .down, "\(cause); what still stood after \(grace.inSeconds) was reset", .reset, at: instant)
     }
@@ -182,9 +182,7 @@ extension BackendHealth {
         runs.addBad(silence: false, hangs: false)
         guard runs.bad >= policy.fall else { return nil }
         let transition = enter(.down, words, times: runs.bad, at: instant)
-        if kind != .malformed, graceEndsAt == nil, !hasReset {
-            graceEndsAt = policy.terminationGracePeriod.map { instant + $0 }
-        }
+        if kind != .malformed, refusesSince == nil, !hasReset { refusesSince = instant }
         return transition
     }
 
@@ -260,8 +258,8 @@ extension BackendHealth {
         probedReason = count == 1 ? cause : "\(cause), \(times(count))"
         let previous = probed
         if next != .down || probed != .down { hasReset = false }
-        if next != .down { graceEndsAt = nil }
-        if next == .down, existingConnections == .reset { (hasReset, graceEndsAt) = (true, nil) }
+        if next != .down { refusesSince = nil }
+        if next == .down, existingConnections == .reset { (hasReset, refusesSince) = (true, nil) }
         guard next != probed || resetsLate else { return nil }
         if !next.isUsable {
             ramp = nil

@@ -20,7 +20,7 @@ extension BackendHealth {
         var cause: String
         // Nil also where a version before has written it.
         var hanging: Int?
-        var graceEndsAt: Instant?
+        var refusesSince: Instant?
         var handshakes: ClientHandshakes?
     }
 
@@ -31,7 +31,7 @@ extension BackendHealth {
             transitions: transitions, isPresentAtStart: isPresentAtStart, ramp: ramp, hold: hold,
             lastUsable: lastUsable, lapsedLikeEtcd: lapsedLikeEtcd, isFailingLikeEtcd: isFailingLikeEtcd,
             hasUsedItsHold: hasUsedItsHold, runs: runs, hasDoubt: hasDoubt, hasReset: hasReset, cause: cause,
-            hanging: runs.hanging, graceEndsAt: graceEndsAt, handshakes: handshakes)
+            hanging: runs.hanging, refusesSince: refusesSince, handshakes: handshakes)
     }
 
     /// The backend of which this is known: runs, holds and ramps go on where they were.
@@ -50,7 +50,7 @@ extension BackendHealth {
         hasUsedItsHold = memory.hasUsedItsHold
         runs = memory.runs.bounded
         runs.hanging = min(max(0, memory.hanging ?? (runs.badIsSilence ? runs.bad : 0)), runs.bad)
-        graceEndsAt = memory.graceEndsAt
+        refusesSince = memory.refusesSince
         handshakes = memory.handshakes ?? ClientHandshakes()
         hasDoubt = memory.hasDoubt
         hasReset = memory.hasReset

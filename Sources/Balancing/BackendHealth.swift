@@ -102,8 +102,8 @@ package struct BackendHealth: Sendable {
     var silenceCountsFrom: Instant?
     /// When it answered last after it had been silent.
     package var silenceEndedAt: Instant?
-    /// When the connections are reset that still stand, if it refuses or resets since.
-    var graceEndsAt: Instant?
+    /// Since when it refuses or resets, so that its standing connections have a grace period.
+    var refusesSince: Instant?
     /// Since when the backend is in that state.
     package internal(set) var since: Instant
     /// How often the state has changed.
@@ -162,7 +162,7 @@ package struct BackendHealth: Sendable {
             return show(nil, from: shown, at: instant)
         }
         hostFault = nil
-        if !outcome.keepsGrace { graceEndsAt = nil }
+        if !outcome.keepsGrace { refusesSince = nil }
         // The first half of a round ("red, and liveness is being asked") answers no doubt.
         if case .notReady(_, _, .unknown) = outcome {} else { hasDoubt = false }
         isFailingLikeEtcd = outcome.isLikeEtcd

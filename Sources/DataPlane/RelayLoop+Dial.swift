@@ -224,6 +224,7 @@ extension RelayLoop {
         if events.hasAny(of: .peerClosed | .hangUp | .error) {
             connection.pointee.sides[0].peerClosed = true
         }
+        if events.hasAny(of: .error) { connection.pointee.sides[0].hasFailed = true }
         sendFlight(slot, dial)
     }
 

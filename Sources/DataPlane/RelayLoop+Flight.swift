@@ -112,8 +112,9 @@ extension RelayLoop {
             abandon(slot, .clientClosedEarly)
             return false
         }
-        // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone.
-        if connection.pointee.sides[0].peerClosed, Socket.pendingError(connection.pointee.sides[0].descriptor) != nil {
+        // After a whole hello a client waits for the answer; one whose socket failed meanwhile is gone. SO_ERROR would not do: it
+        // is set for a connection that lives, by an ICMP message.
+        if connection.pointee.sides[0].hasFailed {
             abandon(slot, .clientClosedEarly)
             return false
         }

@@ -232,7 +232,7 @@ package struct FrontendCounters: Sendable, Equatable {
     package var refusedByQueue: UInt64 = 0
     /// Reset because their turn did not come within `connect.timeout`.
     package var queueTimeouts: UInt64 = 0
-    /// Dials that could not be made by a fault of this host: no route, no port, a packet filter.
+    /// Dials that could not be made by a fault of this host: no route, no port.
     package var hostFaults: UInt64 = 0
     /// Reset because the client had vanished: silent while bytes waited for it, or through keepalive.
     package var deadClients: UInt64 = 0

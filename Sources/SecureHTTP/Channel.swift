@@ -42,6 +42,9 @@ final class Channel: @unchecked Sendable {
     /// How much is read before others on the machine get a turn.
     private static let chunkBytes = 16_384
     private static let chunksPerTurn = 16
+    /// When a connect in progress is looked at first, and how far apart the looks come at most: each waits twice as long as
+    /// the one before.
+    private static let connectLooks = (first: 1, last: 64)
 
     let queue: DispatchQueue
     private let descriptor: BorrowedDescriptor
@@ -49,6 +52,11 @@ final class Channel: @unchecked Sendable {
     private var handler: ((Event) -> Void)?
     private var reader: (any DispatchSourceRead)?
     private var writer: (any DispatchSourceWrite)?
+    /// Runs while the connect is in progress: Dispatch reports no error that comes without writability, and re-arms at once, so
+    /// that it would take a whole core until the deadline.
+    private var connectTimer: (any DispatchSourceTimer)?
+    /// Milliseconds to the next look.
+    private var connectLook = connectLooks.first
     private var readerRuns = false
     private var writerRuns = false
     private var uncancelledSources = 0
@@ -94,6 +102,11 @@ final class Channel: @unchecked Sendable {
         case .inProgress:
             isConnecting = true
             setWriting(true)
+            let timer = DispatchSource.makeTimerSource(queue: queue)
+            timer.schedule(deadline: .now() + .milliseconds(connectLook))
+            timer.setEventHandler { [weak self] in self?.lookAtConnect() }
+            timer.activate()
+            connectTimer = timer
         }
     }
 
@@ -161,6 +174,7 @@ final class Channel: @unchecked Sendable {
             _ = bytes.withUnsafeBytes { Socket.send(descriptor, $0) }
         }
         isClosed = true
+        endConnectTimer()
         handler = nil
         unsent = []
         cancelSources()
@@ -170,6 +184,7 @@ final class Channel: @unchecked Sendable {
 
     private func begin() {
         isConnecting = false
+        endConnectTimer()
         emit(.connected)
         guard !isClosed else { return }
         isReading = true
@@ -251,6 +266,20 @@ final class Channel: @unchecked Sendable {
         if let broken { fail(.broken(broken)) }
     }
 
+    private func lookAtConnect() {
+        guard isConnecting, !isClosed, !hasFailed else { return endConnectTimer() }
+        if let error = Socket.connectFailure(descriptor) {
+            return fail(.connect(error, FaultClass(error, at: .later)))
+        }
+        connectLook = min(2 * connectLook, Self.connectLooks.last)
+        connectTimer?.schedule(deadline: .now() + .milliseconds(connectLook))
+    }
+
+    private func endConnectTimer() {
+        connectTimer?.cancel()
+        connectTimer = nil
+    }
+
     private func writable() {
         guard isConnecting else { return flush() }
         if let error = Socket.pendingError(descriptor) { return fail(.connect(error, FaultClass(error, at: .later))) }
@@ -292,6 +321,7 @@ final class Channel: @unchecked Sendable {
     private func fail(_ failure: Failure) {
         guard !isClosed, !hasFailed else { return }
         hasFailed = true
+        endConnectTimer()
         isReading = false
         armReader()
         setWriting(false)

@@ -14,7 +14,7 @@ package enum HTTPClientError: Error, Sendable, Equatable {
 
     /// The TCP connection could not be made: the peer or the path to it refused.
     case connect(Errno)
-    /// This host could not even try: no route, no port, no descriptor, a packet filter (`FaultClass.host`).
+    /// This host could not even try: no route, no port, no descriptor (`FaultClass.host`).
     case local(Errno)
     /// This host's own certificate or TLS policy is the reason: an alert about the client certificate, a parameter that the
     /// local security level forbids. In words that say what to do.

@@ -18,7 +18,7 @@
 ///     EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM
 ///     any other                                 host                silence
 ///
-/// connect(2) that fails at once has asked the routing table, the packet filter and the port range of this host: no route is
+/// connect(2) that fails at once has asked the routing table and the port range of this host: no route is
 /// ENETUNREACH, an `unreachable` route EHOSTUNREACH, a `prohibit` route EACCES, a `blackhole` route EINVAL. The same
 /// EHOSTUNREACH some time later is a failed neighbour discovery or an ICMP message: a node that is powered off looks like that.
 package enum FaultClass: Hashable, Sendable, CaseIterable {

@@ -81,6 +81,15 @@ public enum Socket {
         return value == 0 ? nil : Errno(rawValue: value)
     }
 
+    /// Why a connect that is in progress has failed; nil: it has not, as far as the socket shows (poll(2), SO_ERROR).
+    ///
+    /// An ICMP message can leave a connecting socket with POLLERR alone, without POLLOUT.
+    package static func connectFailure(_ descriptor: BorrowedDescriptor) -> Errno? {
+        var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+        guard poll(&entry, 1, 0) > 0, Int32(entry.revents) & (POLLERR | POLLHUP) != 0 else { return nil }
+        return pendingError(descriptor)
+    }
+
     /// How many bytes a read would find now (SIOCINQ, tcp(7)); 0 when that cannot be told.
     package static func unreadBytes(_ descriptor: BorrowedDescriptor) -> Int { Int(clinux_unread_bytes(descriptor)) }
 

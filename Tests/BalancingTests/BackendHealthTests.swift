@@ -329,20 +329,31 @@ struct BackendHealthTests {
         patient.sees(.timedOut)
         let bytes = try JSONEncoder().encode(patient.health.memory)
         let memory = try JSONDecoder().decode(BackendHealth.Memory.self, from: bytes)
-        #expect(memory.hanging == 1 && memory.graceEndsAt == patient.health.memory.graceEndsAt)
+        #expect(memory.hanging == 1 && memory.refusesSince == patient.health.memory.refusesSince)
         patient.health = BackendHealth(policy: HealthPolicy(), memory: memory)
         // The run of silence goes on too.
         #expect(patient.sees(.timedOut)?.existingConnections == .reset)
 
         var text = String(decoding: bytes, as: UTF8.self)
-        for key in [#""hanging":\d+"#, #""graceEndsAt":\{[^}]*\}"#] {
+        for key in [#""hanging":\d+"#, #""refusesSince":\{[^}]*\}"#] {
             text.replace(try Regex(",\(key)|\(key),"), with: "")
         }
-        #expect(!text.contains("hanging") && !text.contains("graceEndsAt"))
+        #expect(!text.contains("hanging") && !text.contains("refusesSince"))
         let older = try JSONDecoder().decode(BackendHealth.Memory.self, from: Data(text.utf8))
         patient.health = BackendHealth(policy: HealthPolicy(), memory: older)
         patient.now = patient.now + .seconds(3_600)
         #expect(patient.sees(.refused) == nil && patient.health.state == .down)
+    }
+
+    @Test("A grace period that a reload lengthens or shortens counts from the same refusal")
+    func graceOfAnotherPolicy() {
+        let patient = Patient.inState(.up)
+        for _ in 0..<2 { patient.sees(.refused) }
+        patient.health.policy.terminationGracePeriod = .seconds(120)
+        patient.now = patient.now + .seconds(100)
+        #expect(patient.sees(.refused) == nil)
+        patient.health.policy.terminationGracePeriod = .seconds(90)
+        #expect(patient.sees(.refused)?.existingConnections == .reset)
     }
 
     @Test("What is malformed or fails in TLS keeps its connections without a bound")

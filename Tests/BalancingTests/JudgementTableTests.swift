@@ -7,7 +7,7 @@ import Testing
 @Suite("The table of evidence")
 struct JudgementTableTests {
     private static let outcomes: [(name: String, outcome: ProbeOutcome)] = [
-        ("no route, no port, no descriptor, packet filter, unreadable files", .hostFault(reason: "h", answered: false)),
+        ("no route, no port, no descriptor, unreadable files", .hostFault(reason: "h", answered: false)),
         (
             "401 with an expired own certificate, TLS alert about it, TLS policy",
             .hostFault(reason: "h", answered: true)

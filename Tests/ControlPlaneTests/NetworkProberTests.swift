@@ -345,6 +345,24 @@ struct NetworkProberTests {
     }
 
     @Test(
+        "A server that ends the connection without a word on an expired client certificate shows a fault of this host")
+    func silentlyRefusedClientCertificate() async throws {
+        for (offset, isOwnFault) in [(Duration.seconds(-7_200), true), (.zero, false)] {
+            let server = try ScriptedServer(tls: pki.server()) { _ in [.readRequest, .reset] }
+            let identity = try pki.authority.issue(
+                commonName: "prober", isServer: false, validFor: .seconds(3_600), notBeforeOffset: offset)
+            let file = try pki.directory.write("prober.pem", identity.certificatePEM + identity.keyPEM)
+            let answer = await ask(
+                server.address, ProbeOptions(tls: TLSClientOptions(caFile: pki.caFile, certFile: file)))
+            switch answer.verdict {
+            case .hostFault(let reason, let answered): #expect(isOwnFault && answered && reason.contains("expired"))
+            case .failed(.reset, _): #expect(!isOwnFault)
+            default: Issue.record("\(answer.verdict)")
+            }
+        }
+    }
+
+    @Test(
         "After a 401 to an expired client certificate the next probe makes a new connection, for a renewed file"
     )
     func renewedClientCertificate() async throws {

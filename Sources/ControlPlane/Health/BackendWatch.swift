@@ -30,7 +30,7 @@ final class BackendWatch {
     var jitter = 0.0
     /// Whether there is news that the next round should look into at once.
     var wantsProbeNow = false
-    /// Whether the next round is to shake hands anew: clients' handshakes went unanswered, and a kept connection cannot tell why.
+    /// Whether the next round makes a new connection: clients met what a kept one cannot show.
     var wantsHandshake = false
     /// The task that waits for `plannedAt`.
     var pacer: Int?

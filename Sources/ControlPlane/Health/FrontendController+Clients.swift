@@ -8,7 +8,7 @@ extension FrontendController {
     ///
     /// - Parameter unanswered: Whether the backend had taken a ClientHello and did not answer it.
     package nonisolated func dialFailed(_ backend: BackendID, unanswered: Bool = false) {
-        hear(of: backend, unanswered ? .unansweredHello : .doubt)
+        hear(of: backend, unanswered ? .unansweredHello : .failedDial)
     }
 
     /// A dial failed by a fault of this host. Any thread, as often as it happens. No backend is judged by it.

@@ -58,8 +58,10 @@ package actor FrontendController {
 
     /// What can be heard of a backend beside the answers of its probes.
     enum News: Hashable, Sendable {
-        /// A dial failed, or an idle probe connection ended.
-        case doubt
+        /// An idle probe connection ended.
+        case endOfProbeConnection
+        /// A dial failed.
+        case failedDial
         /// A client's ClientHello got no answer in time.
         case unansweredHello
         /// A dial failed by this fault of this host.
@@ -308,7 +310,7 @@ extension FrontendController {
     }
 
     private func makeProber(for specification: BackendSpecification, id: BackendID) -> any BackendProber {
-        makeProber(specification, options) { [weak self] in self?.hear(of: id, .doubt) }
+        makeProber(specification, options) { [weak self] in self?.hear(of: id, .endOfProbeConnection) }
     }
 
     /// Gathers news from any thread: however much comes, one task at a time looks at it.
@@ -330,10 +332,9 @@ extension FrontendController {
         for watch in watches {
             guard let items = heard[watch.id] else { continue }
             for case .hostFault(let words) in items { observeHostFault(words, of: watch, at: now) }
-            if items.contains(.unansweredHello) {
-                watch.wantsHandshake = true
-                observeHandshakes(of: watch, isNews: true, at: now)
-            }
+            // A kept connection may be served by a backend that takes no new one.
+            if !items.isDisjoint(with: [.failedDial, .unansweredHello]) { watch.wantsHandshake = true }
+            if items.contains(.unansweredHello) { observeHandshakes(of: watch, isNews: true, at: now) }
             watch.health.raiseDoubt()
             watch.wantsProbeNow = true
             plan(watch)

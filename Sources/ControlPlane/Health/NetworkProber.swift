@@ -49,7 +49,12 @@ actor NetworkProber: BackendProber {
             answer = ProbeAnswer(told.response, certificate: told.certificate)
         } catch {
             switch error {
-            case .client(let error): answer = ProbeAnswer(error)
+            case .client(let error):
+                answer = ProbeAnswer(error)
+                // A server may end the connection without a word on a certificate that it does not accept.
+                if error.endsTLS, let fault = await connections.clientCertificateFault(at: Int64(WallClock.seconds())) {
+                    answer.verdict = .hostFault(fault, answered: true)
+                }
             case .files(let error): return ProbeAnswer(verdict: .hostFault("\(error)", answered: false))
             }
         }
@@ -93,6 +98,16 @@ actor NetworkProber: BackendProber {
             return ([("Authorization", "Bearer \(current)")], nil)
         } catch {
             return ([], "without a token, because of this: \(error)")
+        }
+    }
+}
+
+extension HTTPClientError {
+    /// Whether the server has ended a TLS connection that stood, for a reason that it has not told.
+    fileprivate var endsTLS: Bool {
+        switch self {
+        case .closed, .reset, .tls: true
+        default: false
         }
     }
 }
