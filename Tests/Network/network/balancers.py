@@ -55,10 +55,15 @@ def _command(name: str, configuration: Path) -> list[str]:
         return ["haproxy", "-db", "-f", str(configuration)]
     if name == "nginx":
         return ["nginx", "-c", str(configuration)]
-    binary = Path(os.environ.get("FAIRLEAD_BINARY", REPOSITORY / ".build/release/fairlead")).resolve()
-    if not os.access(binary, os.X_OK):
-        raise Failure(f"no fairlead binary at {binary}: run `make release`, or set FAIRLEAD_BINARY")
-    return [str(binary), "run", "--config", str(configuration)]
+    return [str(binary()), "run", "--config", str(configuration)]
+
+
+def binary() -> Path:
+    """The Fairlead that is measured."""
+    path = Path(os.environ.get("FAIRLEAD_BINARY", REPOSITORY / ".build/release/fairlead")).resolve()
+    if not os.access(path, os.X_OK):
+        raise Failure(f"no fairlead binary at {path}: run `make release`, or set FAIRLEAD_BINARY")
+    return path
 
 
 def _tune_keepalive() -> None:

@@ -16,7 +16,6 @@ FAIRLEAD_BINARY names another binary than .build/release/fairlead.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -32,8 +31,9 @@ from endtoend.cluster.process import Process
 from endtoend.failure import Failure
 from endtoend.waiting import now, observe, wait_until
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-BINARY = os.environ.get("FAIRLEAD_BINARY", str(REPOSITORY / ".build/release/fairlead"))
+from .balancers import binary
+
+BINARY = str(binary())
 REQUESTS = 3
 CONNECTIONS_LIMIT = 50
 RESET_SECONDS = 1.0
