@@ -52,7 +52,7 @@ extension DataPlaneSuite {
                 try await until("the worker waits") { gate.isReached }
                 try await server.send("last words")
                 server.close()
-                relay.plane.resetConnections(of: backend.id, over: .seconds(20))
+                relay.plane.resetConnections(of: backend.id, over: .seconds(3_600))
                 gate.open()
                 #expect(try await client.receiveToEnd() == Array("last words".utf8))
             }
