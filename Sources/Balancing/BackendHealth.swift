@@ -171,6 +171,7 @@ package struct BackendHealth: Sendable {
         let transition = judge(outcome, at: instant, context)
         // The run begins anew with this round.
         if hold == .over { silenceCountsFrom = began ?? instant }
+        if previous.isUsable, !probed.isUsable { handshakes.leaveToProbes() }
         if previous.isUsable, !probed.isUsable, isFailingLikeEtcd { lapsedLikeEtcd = instant }
         return show(transition ?? endGrace(at: instant, context), from: shown, at: instant)
     }

@@ -5,7 +5,7 @@
 ///     serving   `limit` ClientHellos in a row got no answer in time,        out
 ///               while another backend has answered some (*)
 ///     out       `hold` is over                                              trial
-///     trial     one was answered                                            serving
+///     trial     one was answered, or none came for `longestHold`            serving
 ///     trial     one more got no answer, while another backend answered (*)  out, for twice as long
 ///
 /// (*) and more backends stay usable than are out: one that is only overloaded must not leave its clients to fewer and fewer.
@@ -21,7 +21,7 @@ struct ClientHandshakes: Hashable, Sendable, Codable {
     enum Phase: Hashable, Sendable, Codable {
         case serving
         case out(until: Instant)
-        case trial
+        case trial(until: Instant)
     }
 
     private(set) var phase = Phase.serving
@@ -67,7 +67,7 @@ struct ClientHandshakes: Hashable, Sendable, Codable {
         let othersAnswer = totals.answeredByOthers > answeredByOthers && !isSpared
         switch phase {
         case .out where isSpared:
-            phase = .trial
+            phase = .trial(until: instant + Self.longestHold)
         case .serving where unanswered >= Self.limit && othersAnswer:
             phase = .out(until: instant + hold)
         case .trial where unanswered > before && othersAnswer:
@@ -78,10 +78,17 @@ struct ClientHandshakes: Hashable, Sendable, Codable {
         }
     }
 
-    /// Lets time pass: an end of the hold begins a trial.
+    /// Lets time pass: the end of the hold begins a trial, and a trial to which no client comes ends too.
     mutating func advance(to instant: Instant) {
-        if case .out(let until) = phase, until <= instant { phase = .trial }
+        switch phase {
+        case .out(let until) where until <= instant: phase = .trial(until: instant + Self.longestHold)
+        case .trial(let until) where until <= instant: self = ClientHandshakes()
+        case .serving, .out, .trial: break
+        }
     }
+
+    /// Probes have found out themselves what is wrong, and judge the return as well.
+    mutating func leaveToProbes() { self = ClientHandshakes() }
 
     /// Why it is out or on trial, in words; nil while it serves.
     var words: String? {

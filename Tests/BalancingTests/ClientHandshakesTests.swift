@@ -78,6 +78,33 @@ struct ClientHandshakesTests {
         #expect(path.look()?.to == .degraded)
     }
 
+    @Test("A trial to which no client comes ends after a minute")
+    func trialWithoutClients() {
+        var path = Path()
+        for _ in 0..<3 { _ = path.lose() }
+        path.now = path.now + .seconds(10)
+        #expect(path.probe()?.to == .degraded)
+        path.now = path.now + .seconds(60) - .nanoseconds(1)
+        #expect(path.probe() == nil)
+        path.now = path.now + .nanoseconds(1)
+        #expect(path.probe()?.to == .up)
+    }
+
+    @Test("One that its probes find down as well comes back by its probes, as after any hang")
+    func probesFindItToo() {
+        var path = Path()
+        for _ in 0..<3 { _ = path.lose() }
+        func see(_ outcome: ProbeOutcome) -> Transition? {
+            path.now = path.now + .milliseconds(200)
+            return path.health.observe(outcome, at: path.now, context: Self.context)
+        }
+        _ = see(.failed(.timedOut, reason: "no answer"))
+        let down = see(.failed(.timedOut, reason: "no answer"))
+        #expect(down?.existingConnections == .reset && path.health.reason.hasPrefix("no answer"))
+        for _ in 0..<3 { _ = see(.ready(latency: .milliseconds(3))) }
+        #expect(path.health.state == .up)
+    }
+
     @Test("It is spared while too few others are left, and taken out as soon as there are more")
     func spared() {
         var path = Path()
